@@ -8,13 +8,14 @@ import (
 )
 
 var (
-	// ErrOwnershipLost means that etcd refused a write because the ownership under which it was sent has gone to somebody
-	// else, or to nobody. Nothing was written. The caller no longer owns the partition and must stop handling its events.
+	// ErrOwnershipLost means that etcd refused a write because the ownership under which it was sent has gone to
+	// somebody else, or to nobody. Nothing was written. The caller no longer owns the partition and must stop handling
+	// its events.
 	ErrOwnershipLost = errors.New("ownership lost")
 
 	// ErrCheckpointConflict means that the ownership still holds but the checkpoint is not the one that its owner last
-	// read or wrote: somebody wrote it without a fence. Nothing was written. The caller should read the checkpoint and go
-	// on from there.
+	// read or wrote: somebody wrote it without a fence. Nothing was written. The caller should read the checkpoint and
+	// go on from there.
 	ErrCheckpointConflict = errors.New("checkpoint changed by another writer")
 
 	// ErrOutcomeUnknown means that a request may or may not have been applied, or may be applied yet, and that it could
@@ -24,7 +25,8 @@ var (
 	// ErrCorruptRecord means that a stored record cannot be read. The detail is a [RecordError].
 	ErrCorruptRecord = errors.New("corrupt record")
 
-	// ErrNoKeeper means that the store was made without a lease keeper and so can read and write checkpoints but not claim.
+	// ErrNoKeeper means that the store was made without a lease keeper and so can read and write checkpoints but not
+	// claim.
 	ErrNoKeeper = errors.New("store has no lease keeper and cannot claim")
 
 	// ErrClosed means that the store has been closed.
@@ -53,7 +55,7 @@ type RecordError struct {
 
 func (e *RecordError) Error() string {
 	detail := &fieldError{Field: e.Field, Value: e.Value, Err: e.Err}
-	return fmt.Sprintf("%v %s at revision %s: %v", ErrCorruptRecord, clip(e.Key), e.ETag, detail)
+	return fmt.Sprintf("%v %s at revision %s: %v", ErrCorruptRecord, quote(e.Key), e.ETag, detail)
 }
 
 // Is reports whether target is [ErrCorruptRecord].
@@ -97,8 +99,11 @@ type fieldError struct {
 }
 
 func (e *fieldError) Error() string {
-	if e.Field == "" {
+	switch {
+	case e.Field == "":
 		return fmt.Sprintf("%v: %s", e.Err, quote(e.Value))
+	case e.Value == "":
+		return fmt.Sprintf("%s: %v", e.Field, e.Err)
 	}
 	return fmt.Sprintf("%s is %s: %v", e.Field, quote(e.Value), e.Err)
 }

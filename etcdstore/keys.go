@@ -3,6 +3,7 @@ package etcdstore
 import (
 	"errors"
 	"net/url"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -26,8 +27,8 @@ const (
 	kindReserved   kind = "reserved"
 )
 
-// errUnknownKind marks a key of a group that is well formed and of a kind that this version does not know. Readers skip
-// it: a later version wrote it.
+// errUnknownKind marks a key of a group that is well formed and of a kind that this version does not know. Readers
+// skip it: a later version wrote it.
 var errUnknownKind = errors.New("unknown kind of record")
 
 // keyspace makes and reads the keys under one prefix.
@@ -35,8 +36,8 @@ type keyspace struct {
 	prefix string // without a slash at the end
 }
 
-// newKeyspace checks the prefix. Slashes at its end are dropped, so that "/tenure/v1" and "/tenure/v1/" are one place and
-// not two fleets that each own everything.
+// newKeyspace checks the prefix. Slashes at its end are dropped, so that "/tenure/v1" and "/tenure/v1/" are one place
+// and not two fleets that each own everything.
 func newKeyspace(prefix string) (keyspace, error) {
 	if prefix == "" {
 		prefix = defaultPrefix
@@ -44,18 +45,22 @@ func newKeyspace(prefix string) (keyspace, error) {
 	trimmed := strings.TrimRight(prefix, "/")
 	switch {
 	case trimmed == "":
-		return keyspace{}, &ArgumentError{"Options.Prefix", prefix, "more than slashes, such as " + defaultPrefix}
+		return keyspace{}, badPrefix(prefix, "more than slashes")
 	case !utf8.ValidString(trimmed):
-		return keyspace{}, &ArgumentError{"Options.Prefix", prefix, "valid UTF-8, such as " + defaultPrefix}
+		return keyspace{}, badPrefix(prefix, "valid UTF-8")
 	}
 	return keyspace{prefix: trimmed}, nil
+}
+
+func badPrefix(prefix, want string) error {
+	return &ArgumentError{Field: "Options.Prefix", Value: prefix, Want: want + ", such as " + strconv.Quote(defaultPrefix)}
 }
 
 // group returns the prefix of all keys of a group, with the slash at its end that keeps group "a" from listing "ab".
 func (k keyspace) group(g Group) string { return k.prefix + "/" + g.String() + "/" }
 
-// key returns the key of one record. A control name is a path whose segments are encoded already, such as "partitions";
-// every other name is one segment and is encoded here.
+// key returns the key of one record. A control name is a path whose segments are encoded already, such as
+// "partitions"; every other name is one segment and is encoded here.
 func (k keyspace) key(g Group, kd kind, name string) string {
 	if kd != kindControl {
 		name = url.PathEscape(name)
@@ -64,45 +69,41 @@ func (k keyspace) key(g Group, kd kind, name string) string {
 }
 
 // parse is the strict inverse of key: whatever key would not have written is an error, so that no two keys ever mean
-// the same record. The error is errUnknownKind if only the kind is unknown.
+// the same record. The error is a *fieldError, and errUnknownKind if only the kind is unknown.
 func (k keyspace) parse(key string) (Group, kind, string, error) {
-	fail := func(err error) (Group, kind, string, error) {
-		return Group{}, "", "", &fieldError{Field: "key", Value: key, Err: err}
+	g, kd, name, err := k.split(key)
+	if err != nil {
+		return Group{}, "", "", err
 	}
+	return g, kd, name, nil
+}
+
+func (k keyspace) split(key string) (g Group, kd kind, name string, err error) {
 	rest, ok := strings.CutPrefix(key, k.prefix+"/")
-	if !ok {
-		return fail(errors.New("not under the prefix " + k.prefix + "/"))
+	segments := strings.SplitN(rest, "/", 5)
+	if !ok || len(segments) != 5 {
+		layout := k.prefix + "/<namespace>/<event hub>/<consumer group>/<kind>/<name>"
+		return g, kd, name, &fieldError{Field: "key", Value: key, Err: errors.New("want " + layout)}
 	}
-	parts := strings.SplitN(rest, "/", 5)
-	if len(parts) != 5 {
-		return fail(errors.New("want namespace, event hub, consumer group, kind and name after the prefix"))
-	}
-	var names [3]string
-	for i := range names {
-		name, err := unescapeSegment(parts[i])
-		if err != nil {
-			return fail(err)
+	for i, into := range []*string{&g.FullyQualifiedNamespace, &g.EventHubName, &g.ConsumerGroup} {
+		if *into, err = unescapeSegment(segments[i]); err != nil {
+			return g, kd, name, err
 		}
-		names[i] = name
 	}
-	g := Group{FullyQualifiedNamespace: names[0], EventHubName: names[1], ConsumerGroup: names[2]}
-	switch kd := kind(parts[3]); kd {
+	switch kd = kind(segments[3]); kd {
 	case kindControl:
-		for segment := range strings.SplitSeq(parts[4], "/") {
-			if _, err := unescapeSegment(segment); err != nil {
-				return fail(err)
+		name = segments[4]
+		for segment := range strings.SplitSeq(name, "/") {
+			if _, err = unescapeSegment(segment); err != nil {
+				break
 			}
 		}
-		return g, kd, parts[4], nil
 	case kindCheckpoint, kindMember, kindOwnership, kindReserved:
-		name, err := unescapeSegment(parts[4])
-		if err != nil {
-			return fail(err)
-		}
-		return g, kd, name, nil
+		name, err = unescapeSegment(segments[4])
 	default:
-		return fail(errUnknownKind)
+		err = &fieldError{Field: "key segment", Value: segments[3], Err: errUnknownKind}
 	}
+	return g, kd, name, err
 }
 
 // unescapeSegment is the strict inverse of [url.PathEscape] on one segment that names something.
@@ -110,21 +111,24 @@ func unescapeSegment(segment string) (string, error) {
 	name, err := url.PathUnescape(segment)
 	switch {
 	case err != nil:
-		return "", err
 	case name == "":
-		return "", errors.New("empty segment")
+		err = errors.New("empty")
 	case !utf8.ValidString(name):
-		return "", errors.New("segment " + quote(segment) + " is not valid UTF-8")
+		err = errors.New("not valid UTF-8")
 	case url.PathEscape(name) != segment:
-		return "", errors.New("segment " + quote(segment) + " would be encoded as " + quote(url.PathEscape(name)))
+		err = errors.New("should be encoded as " + quote(url.PathEscape(name)))
+	}
+	if err != nil {
+		return "", &fieldError{Field: "key segment", Value: segment, Err: err}
 	}
 	return name, nil
 }
 
-// Fold returns the group with the ASCII letters of its names in lower case. It is the one folding rule of this module, for
-// everything that names an Event Hub: Event Hubs ignores the case of namespaces, hubs and consumer groups, and the .NET,
-// Java, JavaScript and Python checkpoint stores fold them too, so that all of a fleet meets under the same keys. Event Hubs
-// names are ASCII, and no other letters are folded, because languages and their locales disagree about those.
+// Fold returns the group with the ASCII letters of its names in lower case. It is the one folding rule of this
+// module, for everything that names an Event Hub: Event Hubs ignores the case of namespaces, hubs and consumer
+// groups, and the .NET, Java, JavaScript and Python checkpoint stores fold them too, so that all of a fleet meets
+// under the same keys. Event Hubs names are ASCII, and no other letters are folded, because languages and their
+// locales disagree about those.
 func (g Group) Fold() Group {
 	return Group{
 		FullyQualifiedNamespace: foldASCII(g.FullyQualifiedNamespace),
@@ -154,21 +158,23 @@ func (g Group) String() string {
 		url.PathEscape(g.ConsumerGroup)
 }
 
-// ParseGroup reads what [Group.String] writes. Two segments mean the namespace "local". Unlike keys, which have one form
-// only, it takes what people type: a character that needs no encoding may be encoded, and any but "/" and "%" may be left
-// as it is. The error is an [ArgumentError].
+// ParseGroup reads what [Group.String] writes. Two segments mean the namespace "local". Unlike keys, which have one
+// form only, it takes what people type: a character that needs no encoding may be encoded, and any but "/" and "%"
+// may be left as it is. The error is an [ArgumentError].
 func ParseGroup(s string) (Group, error) {
 	parts := strings.Split(s, "/")
 	if len(parts) == 2 {
 		parts = append([]string{localNamespace}, parts...)
 	}
 	if len(parts) != 3 {
-		return Group{}, &ArgumentError{"group", s, "namespace/hub/group, or hub/group in the namespace " + localNamespace}
+		want := "namespace/hub/group, or hub/group in the namespace " + localNamespace
+		return Group{}, &ArgumentError{Field: "group", Value: s, Want: want}
 	}
 	for i, part := range parts {
 		name, err := url.PathUnescape(part)
 		if err != nil {
-			return Group{}, &ArgumentError{"group", s, "segments encoded as in a URL path (" + err.Error() + ")"}
+			want := "segments encoded as in a URL path: " + err.Error()
+			return Group{}, &ArgumentError{Field: "group", Value: s, Want: want}
 		}
 		parts[i] = name
 	}

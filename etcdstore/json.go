@@ -1,0 +1,293 @@
+package etcdstore
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// maxSafeInteger is the largest integer that every JSON implementation can hold: JavaScript's numbers are doubles.
+const maxSafeInteger = 1<<53 - 1
+
+// timeLayout is RFC 3339 with all nine digits of the nanoseconds, so that times sort as text.
+const timeLayout = "2006-01-02T15:04:05.000000000Z07:00"
+
+// objectWriter appends the fields of one JSON object. It is written out because checkpoints are encoded tens of
+// thousands of times a second.
+type objectWriter struct{ buf []byte }
+
+func (o *objectWriter) name(field string) {
+	if o.buf == nil {
+		o.buf = append(make([]byte, 0, 256), '{')
+	} else {
+		o.buf = append(o.buf, ',')
+	}
+	o.buf = append(o.buf, '"')
+	o.buf = append(o.buf, field...)
+	o.buf = append(o.buf, '"', ':')
+}
+
+func (o *objectWriter) end() []byte { return append(o.buf, '}') }
+
+func (o *objectWriter) text(field, s string) {
+	o.name(field)
+	o.buf = appendString(o.buf, s)
+}
+
+func (o *objectWriter) optional(field, s string) {
+	if s != "" {
+		o.text(field, s)
+	}
+}
+
+func (o *objectWriter) time(field string, t time.Time) {
+	o.name(field)
+	o.buf = append(o.buf, '"')
+	o.buf = t.UTC().AppendFormat(o.buf, timeLayout)
+	o.buf = append(o.buf, '"')
+}
+
+func (o *objectWriter) sequenceNumber(field string, n int64) {
+	o.name(field)
+	if isSafe(n) {
+		o.buf = strconv.AppendInt(o.buf, n, 10)
+		return
+	}
+	o.buf = append(o.buf, '"')
+	o.buf = strconv.AppendInt(o.buf, n, 10)
+	o.buf = append(o.buf, '"')
+}
+
+func (o *objectWriter) offset(field, s string) {
+	o.name(field)
+	if n, ok := canonicalInteger(s); ok && isSafe(n) {
+		o.buf = append(o.buf, s...)
+		return
+	}
+	o.buf = appendString(o.buf, s)
+}
+
+// appendString appends s as a JSON string. Only what JSON demands is escaped.
+func appendString(buf []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' {
+			quoted, _ := json.Marshal(s) // cannot fail for a string
+			return append(buf, quoted...)
+		}
+	}
+	buf = append(buf, '"')
+	buf = append(buf, s...)
+	return append(buf, '"')
+}
+
+func isSafe(n int64) bool { return -maxSafeInteger <= n && n <= maxSafeInteger }
+
+// canonicalInteger reads a decimal integer in the one form that printing it gives back: no sign but a minus, no
+// leading zero, no "-0".
+func canonicalInteger(s string) (int64, bool) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0, false
+	}
+	var digits [20]byte
+	return n, string(strconv.AppendInt(digits[:0], n, 10)) == s
+}
+
+// field is one field of a JSON object that readObject looks for. The type of into decides what is read: *string a
+// string, *time.Time a time, **int64 a sequence number, **string an offset.
+type field struct {
+	name  string
+	into  any
+	found bool // given, and not null
+	seen  bool // given
+}
+
+// readObject fills fields from a JSON object. A field that is null counts as absent, one that is not asked for is
+// passed over. The error is a *fieldError. Names are matched byte for byte, which encoding/json's own structs would
+// not do.
+func readObject(value []byte, fields []field) error {
+	whole := func(reason string) error { return &fieldError{Value: string(value), Err: errors.New(reason)} }
+	value = bytes.TrimRight(value, jsonSpace)
+	switch {
+	case !utf8.Valid(value):
+		return whole("not valid UTF-8")
+	case !json.Valid(value):
+		return whole("not valid JSON")
+	}
+	rest := bytes.TrimLeft(value, jsonSpace)
+	if rest[0] != '{' {
+		return whole("not a JSON object")
+	}
+	// The value is known to be valid from here on, so that its end need not be looked for.
+	for rest[0] != '}' {
+		rest = bytes.TrimLeft(rest[1:], jsonSpace) // after "{" or ","
+		if rest[0] == '}' {
+			break
+		}
+		var name, raw []byte
+		name, rest = cutValue(rest)
+		raw, rest = cutValue(bytes.TrimLeft(rest[1:], jsonSpace)) // after ":"
+		if err := readField(fields, name, raw); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// jsonSpace is what JSON allows between its tokens.
+const jsonSpace = " \t\r\n"
+
+// cutValue splits the inside of a valid JSON object after its first name or value and the space behind that.
+func cutValue(s []byte) (value, rest []byte) {
+	depth := 0
+	for i := 0; ; i++ {
+		switch s[i] {
+		case '"':
+			for i++; s[i] != '"'; i++ {
+				if s[i] == '\\' {
+					i++
+				}
+			}
+		case '{', '[':
+			depth++
+		case ',', ':', '}', ']':
+			if depth == 0 {
+				return bytes.TrimRight(s[:i], jsonSpace), s[i:]
+			}
+			if s[i] == '}' || s[i] == ']' {
+				depth--
+			}
+		}
+	}
+}
+
+// readField puts one field's value where it is wanted.
+func readField(fields []field, rawName, raw []byte) error {
+	name, err := readText(rawName)
+	if err != nil {
+		return &fieldError{Field: string(rawName), Value: string(raw), Err: err}
+	}
+	i := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
+	if i < 0 {
+		return nil
+	}
+	f := &fields[i]
+	if f.seen {
+		return &fieldError{Field: name, Value: string(raw), Err: errors.New("given twice")}
+	}
+	f.seen = true
+	if string(raw) == "null" {
+		return nil
+	}
+	f.found = true
+	switch into := f.into.(type) {
+	case *string:
+		*into, err = readText(raw)
+	case *time.Time:
+		*into, err = readTime(raw)
+	case **int64:
+		*into, err = readSequenceNumber(raw)
+	case **string:
+		*into, err = readOffset(raw)
+	}
+	if err != nil {
+		return &fieldError{Field: name, Value: string(raw), Err: err}
+	}
+	return nil
+}
+
+func readText(raw []byte) (string, error) {
+	switch {
+	case raw[0] != '"':
+		return "", errors.New("not a string")
+	case bytes.IndexByte(raw, '\\') < 0:
+		return string(raw[1 : len(raw)-1]), nil
+	case halfSurrogate(raw):
+		return "", errors.New("half of a surrogate pair is no character")
+	}
+	var s string
+	err := json.Unmarshal(raw, &s)
+	return s, err
+}
+
+// halfSurrogate reports whether an escape in a JSON string stands for half of a UTF-16 pair. JSON allows that, but no
+// UTF-8 string can hold it, and encoding/json silently puts another character in its place.
+func halfSurrogate(raw []byte) bool {
+	var high rune
+	for i := 0; i < len(raw); i++ {
+		var r rune
+		if raw[i] == '\\' {
+			if i++; raw[i] == 'u' {
+				n, _ := strconv.ParseUint(string(raw[i+1:i+5]), 16, 16) // four digits, the JSON is valid
+				r, i = rune(n), i+4
+			}
+		}
+		switch {
+		case high != 0:
+			if utf16.DecodeRune(high, r) == utf8.RuneError {
+				return true
+			}
+			high = 0
+		case utf16.IsSurrogate(r):
+			high = r
+		}
+	}
+	return false
+}
+
+func readTime(raw []byte) (time.Time, error) {
+	s, err := readText(raw)
+	if err != nil {
+		return time.Time{}, err
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return time.Time{}, errors.New("not a time in RFC 3339")
+	}
+	return t.UTC(), nil
+}
+
+// readSequenceNumber reads an integer, or a string that holds one, as a writer makes it beyond the safe range.
+func readSequenceNumber(raw []byte) (*int64, error) {
+	if raw[0] != '"' {
+		return readInteger(raw)
+	}
+	s, err := readText(raw)
+	if err != nil {
+		return nil, err
+	}
+	n, ok := canonicalInteger(s)
+	if !ok {
+		return nil, errors.New("not a decimal integer of 64 bits")
+	}
+	return &n, nil
+}
+
+// readOffset reads a string, or an integer, whose text is then the offset.
+func readOffset(raw []byte) (*string, error) {
+	if raw[0] != '"' {
+		_, err := readInteger(raw)
+		s := string(raw)
+		return &s, err
+	}
+	s, err := readText(raw)
+	return &s, err
+}
+
+// readInteger reads a JSON number that a writer may have written as such. One beyond the safe range may have been
+// rounded on its way here, and going on from a wrong position would lose events.
+func readInteger(raw []byte) (*int64, error) {
+	n, ok := canonicalInteger(string(raw))
+	switch {
+	case !ok:
+		return nil, errors.New("neither an integer nor a string")
+	case !isSafe(n):
+		return nil, errors.New("an integer beyond 2^53-1 has to be a string")
+	}
+	return &n, nil
+}
