@@ -2,6 +2,12 @@ package etcdstore
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -10,91 +16,154 @@ import (
 	"github.com/tenure-go/tenure/lease"
 )
 
-// Group names what a fleet of consumers shares: one consumer group of one event hub in one namespace, or for another kind
-// of stream one group of one topic in one cluster. Names are kept byte for byte; see [Group.Fold] for Event Hubs' own
-// rule.
-type Group struct {
-	FullyQualifiedNamespace string
-	EventHubName            string
-	ConsumerGroup           string
-}
-
-// Ownership is one partition's owner.
-type Ownership struct {
-	Group
-	PartitionID string
-
-	// OwnerID is any non-empty string; empty means that nobody owns the partition.
-	OwnerID string
-
-	// ETag is the record's ModRevision in decimal. Empty means that no record exists.
-	ETag string
-
-	// LastModifiedTime is the claimer's wall clock at the claim. It is for people: no decision rests on it.
-	LastModifiedTime time.Time
-}
-
-// Checkpoint is a position in one partition up to which its events have been handled.
-type Checkpoint struct {
-	Group
-	PartitionID string
-
-	// OwnerID is the owner that wrote the checkpoint, for people. It may be empty.
-	OwnerID string
-
-	// SequenceNumber and Offset are nil when absent, which differs from zero and from empty. One of them at least is
-	// needed.
-	SequenceNumber *int64
-	Offset         *string
-
-	// LastModifiedTime is the writer's wall clock at the write, set by the store.
-	LastModifiedTime time.Time
-}
-
-// CheckpointStore is what a consumer fleet needs of a store: Event Hubs' CheckpointStore in this package's types.
-type CheckpointStore interface {
-	// ClaimOwnership claims partitions and returns the claims that were won, in input order, with their new etags and
-	// times. A lost claim is left out and is no error.
-	ClaimOwnership(ctx context.Context, ownerships []Ownership, options *ClaimOptions) ([]Ownership, error)
-
-	// ListOwnership returns one record for each partition of the group that has one.
-	ListOwnership(ctx context.Context, group Group) ([]Ownership, error)
-
-	// ListCheckpoints returns the group's checkpoints.
-	ListCheckpoints(ctx context.Context, group Group) ([]Checkpoint, error)
-
-	// UpdateCheckpoint writes a checkpoint and returns when it is durable.
-	UpdateCheckpoint(ctx context.Context, checkpoint Checkpoint, options *UpdateOptions) error
-}
-
-// ClaimOptions changes how [Store.ClaimOwnership] decides.
-type ClaimOptions struct {
-	// GrantIfGone grants a claim whose etag names a record that has meanwhile gone with its lease, since nobody holds it
-	// then. Defaults to false: such a claim is lost.
-	GrantIfGone bool
-
-	// Reason is kept in the record, for people who ask why a partition moved. Defaults to "".
-	Reason string
-}
-
-// UpdateOptions changes how [Store.UpdateCheckpoint] writes.
-type UpdateOptions struct {
-	// Fence is the ownership under which the checkpoint is written, as the store's latest claim returned it. etcd
-	// itself then rejects the write once the ownership is lost. Defaults to nil: last write wins.
-	Fence *Ownership
-
-	// Ops are etcd operations that are applied together with the checkpoint or not at all. They must not touch the
-	// group's own keys. Defaults to none.
-	Ops []clientv3.Op
-}
-
 // Options configures [New].
 type Options struct {
 	// Prefix is put before every key. Defaults to "/tenure/v1".
 	Prefix string
 
-	// Logger receives what happens to which partition and why. Defaults to no logging.
+	// Logger receives what happened to which partition and why. Defaults to no logging.
 	Logger *zap.Logger
 }
 
-var _ = lease.ErrNoSpace
+// Store keeps ownerships and checkpoints in etcd. It is safe for concurrent use.
+type Store struct {
+	client *clientv3.Client
+	keeper *lease.Keeper
+	keys   keyspace
+	log    *zap.Logger
+	limits limits
+	detach func()
+
+	// nonce begins every claim_id and write_id of this store, which is how it knows its own records again.
+	nonce string
+	ids   atomic.Uint64
+
+	// takeover is held shared by claims in flight and exclusively by a take-over, which must see what they won.
+	takeover sync.RWMutex
+
+	mu        sync.Mutex
+	tenures   map[string]*tenure       // by ownership key: what this store holds or once held
+	owners    map[string]seenOwner     // by ownership key: who was last listed there
+	strays    map[strayKey]*strayWatch // groups in which a copy of an unanswered claim may still land
+	lastClaim time.Time                // times of claims rise, whatever the wall clock does
+	closed    bool
+	writer    *writer
+	lives     context.Context // ends when the store closes
+	end       context.CancelCauseFunc
+	running   sync.WaitGroup
+}
+
+var _ CheckpointStore = (*Store)(nil)
+
+// New returns a store that keeps its records with client and claims partitions on the keeper's lease. A nil keeper makes a
+// store that cannot claim: its claims return [ErrNoKeeper]. Each keeper carries one store: a second one is refused with
+// [lease.ErrInUse]. Bad options are reported together, as [ErrInvalidArgument].
+func New(client *clientv3.Client, keeper *lease.Keeper, options *Options) (*Store, error) {
+	if options == nil {
+		options = &Options{}
+	}
+	keys, err := newKeyspace(options.Prefix)
+	if client == nil {
+		err = errors.Join(err, &ArgumentError{Field: "client", Value: "nil", Want: "an etcd client"})
+	}
+	if err != nil {
+		return nil, err
+	}
+	log := options.Logger
+	if log == nil {
+		log = zap.NewNop()
+	}
+	lives, end := context.WithCancelCause(context.Background())
+	s := &Store{
+		client:  client,
+		keeper:  keeper,
+		keys:    keys,
+		log:     log,
+		detach:  func() {},
+		nonce:   rand.Text(),
+		tenures: make(map[string]*tenure),
+		owners:  make(map[string]seenOwner),
+		strays:  make(map[strayKey]*strayWatch),
+		lives:   lives,
+		end:     end,
+	}
+	s.limits.init()
+	s.writer = newWriter(s)
+	if keeper != nil {
+		if s.detach, err = keeper.Attach((*leaseHolder)(s)); err != nil {
+			end(ErrClosed)
+			return nil, fmt.Errorf("etcdstore: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// Close waits until ctx ends for the checkpoints that are under way, stops the store's goroutines and frees its keeper for
+// another store. Ownerships stay as they are, until the keeper closes or the lease runs out. Checkpoints that were not
+// written when ctx ended fail with [ErrClosed], or with [ErrOutcomeUnknown] if they had been sent; Close then returns ctx's
+// error. Closing again does nothing.
+func (s *Store) Close(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	err := s.writer.close(ctx)
+	s.end(ErrClosed)
+	s.running.Wait()
+	s.detach()
+	return err
+}
+
+// enter counts a call that uses the store, so that Close waits for it, and gives it a context that also ends with the
+// store.
+func (s *Store) enter(ctx context.Context) (context.Context, func(), error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, nil, ErrClosed
+	}
+	s.running.Add(1)
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(s.lives, func() { cancel(ErrClosed) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+		s.running.Done()
+	}, nil
+}
+
+// newID returns an identifier that no other claim or write has, and that isOwnID knows again.
+func (s *Store) newID() string {
+	return s.nonce + "-" + strconv.FormatUint(s.ids.Add(1), 36)
+}
+
+// isOwnID reports whether this store made the claim or write with that identifier.
+func (s *Store) isOwnID(id string) bool {
+	return len(id) > len(s.nonce) && id[:len(s.nonce)] == s.nonce && id[len(s.nonce)] == '-'
+}
+
+// claimTime returns the wall clock's time, or a little after the last claim's if the clock has not moved on: an
+// ownership's time rises with each renewal.
+func (s *Store) claimTime() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now().UTC()
+	if !now.After(s.lastClaim) {
+		now = s.lastClaim.Add(time.Nanosecond)
+	}
+	s.lastClaim = now
+	return now
+}
+
+// leaseHolder is the store as its keeper sees it.
+type leaseHolder Store
+
+func (h *leaseHolder) ReadKey() string { return h.keys.prefix + "/" }
+
+func (h *leaseHolder) Close(ctx context.Context) error { return (*Store)(h).Close(ctx) }
+
+func (h *leaseHolder) TakeOver(ctx context.Context, term *lease.Term, cause error) error {
+	return (*Store)(h).takeOver(ctx, term, cause)
+}

@@ -1,0 +1,248 @@
+package etcdstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/tenure-go/tenure/lease"
+)
+
+// ClaimOwnership claims each of the given partitions for its OwnerID, on the keeper's lease, and returns the claims that
+// were won, in input order, with their new etags and times. Each claim stands alone and many travel in one request.
+//
+// A claim wins if its ETag is the record's, or if it has no ETag and there is no record. A claim that loses, one with a
+// malformed etag among them, is left out and changes nothing. Claiming again what one owns renews it: its etag and time
+// rotate, and fences must be taken anew. The owner id "" relinquishes: the record stays, owned by nobody, with a usable
+// etag. Whoever wins a partition also reads its checkpoint in the same transaction, see [Store.Start].
+//
+// It waits for a trusted term of the keeper, and retries what may pass until ctx ends. Errors: [ErrInvalidArgument] before
+// anything is sent; [ErrNoKeeper]; [ErrClosed]; ctx's error, with [ErrOutcomeUnknown] if a claim may have been or may yet
+// be won (it is released again should it land); [lease.ErrPermissionDenied]. Beside an error the claims that were won are
+// returned.
+func (s *Store) ClaimOwnership(ctx context.Context, ownerships []Ownership, options *ClaimOptions) ([]Ownership, error) {
+	if options == nil {
+		options = &ClaimOptions{}
+	}
+	if err := s.keys.validateOwnerships(ownerships, options.Reason); err != nil {
+		return nil, err
+	}
+	if s.keeper == nil {
+		return nil, ErrNoKeeper
+	}
+	ctx, leave, err := s.enter(ctx)
+	if err != nil || len(ownerships) == 0 {
+		if err == nil {
+			leave()
+		}
+		return nil, err
+	}
+	defer leave()
+
+	term, release, err := s.holdTerm(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	claims := make([]*claim, 0, len(ownerships))
+	for _, o := range ownerships {
+		etag, ok := parseETag(o.ETag)
+		if !ok {
+			s.log.Debug("claim lost: its etag is malformed", zap.Stringer("group", o.Group),
+				zap.String("partition", o.PartitionID), zap.String("etag", clip(o.ETag)))
+			continue
+		}
+		claims = append(claims, s.newClaim(o, etag, options))
+	}
+	return s.claim(ctx, term, claims)
+}
+
+// holdTerm waits for a trusted term and keeps a take-over from beginning until the returned func is called.
+func (s *Store) holdTerm(ctx context.Context) (*lease.Term, func(), error) {
+	for {
+		term, err := s.keeper.Term(ctx)
+		if err != nil {
+			return nil, nil, fmt.Errorf("etcdstore: waiting for a lease: %w", err)
+		}
+		s.takeover.RLock()
+		if term.Err() == nil {
+			return term, s.takeover.RUnlock, nil
+		}
+		s.takeover.RUnlock()
+	}
+}
+
+// claim is one claim on its way.
+type claim struct {
+	won         Ownership // as it is returned if it wins; its etag is set then
+	etag        int64     // the ModRevision that the record must have, 0 for no record
+	grantIfGone bool
+	renews      bool // the store holds the partition under this etag
+	key         string
+	checkpoint  string // the checkpoint's key
+	record      ownershipRecord
+	found       *mvccpb.KeyValue // what stands there instead, if the claim is lost
+	foundOwn    bool             // and whether another claim of this store put it there
+}
+
+func (s *Store) newClaim(o Ownership, etag int64, options *ClaimOptions) *claim {
+	c := &claim{
+		won:         o,
+		etag:        etag,
+		grantIfGone: options.GrantIfGone && etag != 0,
+		key:         s.keys.key(o.Group, kindOwnership, o.PartitionID),
+		checkpoint:  s.keys.key(o.Group, kindCheckpoint, o.PartitionID),
+	}
+	c.won.LastModifiedTime = s.claimTime()
+	c.record = ownershipRecord{
+		OwnerID:          o.OwnerID,
+		LastModifiedTime: c.won.LastModifiedTime,
+		ClaimID:          s.newID(),
+		Reason:           options.Reason,
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.owners[c.key]
+	if t := s.tenures[c.key]; t != nil && t.held && t.etag == etag {
+		c.renews = t.owner == o.OwnerID
+		before = seenOwner{etag: t.etag, owner: t.owner}
+		if c.renews {
+			// Why the partition came here stays known while it is renewed.
+			c.record.PreviousOwner, c.record.Reason = t.previousOwner, t.reason
+		}
+	}
+	if !c.renews && before.etag == etag {
+		c.record.PreviousOwner = before.owner
+	}
+	return c
+}
+
+// part is the claim as a transaction: compare, put, and the checkpoint at the same revision. What stands there instead is
+// read if the compare fails, to know one's own claim again if an earlier copy of it has won.
+func (c *claim) part(id clientv3.LeaseID) part {
+	value := string(c.record.encode())
+	read := clientv3.OpGet(c.checkpoint)
+	win := []clientv3.Op{clientv3.OpPut(c.key, value, clientv3.WithLease(id)), read}
+	lose := []clientv3.Op{clientv3.OpGet(c.key), read}
+	size := 2*len(c.key) + 2*len(c.checkpoint) + len(value) + 64
+	txn := clientv3.OpTxn([]clientv3.Cmp{unchanged(c.key, c.etag)}, win, lose)
+	if !c.grantIfGone {
+		return part{txn: txn, depth: 2, size: size}
+	}
+	ifGone := clientv3.OpTxn([]clientv3.Cmp{unchanged(c.key, 0)}, win, lose)
+	return part{
+		txn:   clientv3.OpTxn([]clientv3.Cmp{unchanged(c.key, c.etag)}, win, []clientv3.Op{ifGone}),
+		depth: 3,
+		size:  2 * size,
+	}
+}
+
+// unchanged holds while the record at key has that ModRevision, 0 meaning that there is none.
+func unchanged(key string, revision int64) clientv3.Cmp {
+	return clientv3.Compare(clientv3.ModRevision(key), "=", revision)
+}
+
+// claim sends claims under a term that is held and returns the winners.
+func (s *Store) claim(ctx context.Context, term *lease.Term, claims []*claim) ([]Ownership, error) {
+	parts := make([]part, len(claims))
+	for i, c := range claims {
+		parts[i] = c.part(term.ID())
+	}
+	var failures []error
+	var lost, unknown int
+	won := make([]Ownership, 0, len(claims))
+	for i, out := range s.settle(ctx, parts) {
+		c := claims[i]
+		switch {
+		case errors.Is(out.err, lease.ErrLeaseGone):
+			// No copy can be applied any more, and what one has written went with the lease.
+			lost++
+		case out.err != nil:
+			failures = append(failures, out.err)
+			unknown++
+		default:
+			if revision, created, ok := s.decide(c, out); ok {
+				won = append(won, s.noteWon(c, revision, created, out.TxnResponse))
+			} else {
+				s.noteLost(c)
+				lost++
+			}
+		}
+		if out.repeated && (c.etag == 0 || c.grantIfGone) {
+			// "No record" can come true again, and with it a late copy. Other compares never do: revisions only grow.
+			s.watchStray(c.won.Group, term, c.record.ClaimID)
+		}
+	}
+	s.log.Debug("claimed", zap.Int("won", len(won)), zap.Int("lost", lost), zap.Int("failed", unknown))
+	if len(failures) > 0 {
+		return won, fmt.Errorf("etcdstore: %d of %d claims failed: %w", len(failures), len(claims), joinDistinct(failures))
+	}
+	return won, nil
+}
+
+// decide tells from an answer whether the claim has won, at which revision, and whether it created the record.
+func (s *Store) decide(c *claim, out outcome) (revision int64, created, ok bool) {
+	inner := out.TxnResponse
+	created = c.etag == 0
+	if !inner.Succeeded && c.grantIfGone {
+		inner = inner.Responses[0].GetResponseTxn()
+		created = true
+	}
+	if inner.Succeeded {
+		return out.revision, created, true
+	}
+	if c.found = rangeOne(inner.Responses[0]); c.found == nil {
+		return 0, false, false
+	}
+	found, err := decodeOwnership(c.found.Value)
+	if err != nil || found.ClaimID != c.record.ClaimID {
+		c.foundOwn = err == nil && s.isOwnID(found.ClaimID)
+		return 0, false, false
+	}
+	return c.found.ModRevision, c.found.CreateRevision == c.found.ModRevision, true
+}
+
+// checkpointIn returns the checkpoint that an answer holds, wherever its claim was decided.
+func checkpointIn(resp *pb.TxnResponse) *mvccpb.KeyValue {
+	if inner := resp.Responses[0].GetResponseTxn(); inner != nil {
+		resp = inner
+	}
+	return rangeOne(resp.Responses[1])
+}
+
+func rangeOne(op *pb.ResponseOp) *mvccpb.KeyValue {
+	if kvs := op.GetResponseRange().GetKvs(); len(kvs) > 0 {
+		return kvs[0]
+	}
+	return nil
+}
+
+// parseETag reads an etag: 0 for none. Only what formatETag writes is well formed.
+func parseETag(etag string) (int64, bool) {
+	if etag == "" {
+		return 0, true
+	}
+	revision, err := strconv.ParseInt(etag, 10, 64)
+	return revision, err == nil && revision > 0 && formatETag(revision) == etag
+}
+
+func formatETag(revision int64) string { return strconv.FormatInt(revision, 10) }
+
+// joinDistinct joins errors, those that say the same only once: claims fail together and for one reason.
+func joinDistinct(errs []error) error {
+	seen := make(map[string]bool, len(errs))
+	var distinct []error
+	for _, err := range errs {
+		if !seen[err.Error()] {
+			seen[err.Error()] = true
+			distinct = append(distinct, err)
+		}
+	}
+	return errors.Join(distinct...)
+}

@@ -1,0 +1,90 @@
+package etcdstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/tenure-go/tenure/internal/backoff"
+	"github.com/tenure-go/tenure/internal/etcderr"
+)
+
+// An attempt is given up and repeated after firstAttempt, and after twice as long each further time up to longestAttempt:
+// a member that has gone silent is left soon, and a slow one still gets to answer.
+const (
+	firstAttempt   = 2 * time.Second
+	longestAttempt = 8 * time.Second
+)
+
+const (
+	shortestPause = 20 * time.Millisecond
+	longestPause  = time.Second
+)
+
+// answer is what etcd said to a transaction.
+type answer struct {
+	*clientv3.TxnResponse
+
+	// repeated tells that an earlier copy of the transaction went unanswered: it may have been applied before this one,
+	// or still be on its way.
+	repeated bool
+}
+
+// send sends one transaction, the same one again after each failure that may pass, until etcd answers it or ctx ends.
+// Reading the outcome instead would prove nothing, since an earlier copy may still arrive. An error is etcd's refusal, or
+// ctx's cause together with the last failure; if a copy may have been applied it is ErrOutcomeUnknown as well.
+func (s *Store) send(ctx context.Context, txn clientv3.Op) (answer, error) {
+	repeated := false
+	resp, err := persist(ctx, func(ctx context.Context) (clientv3.OpResponse, error) {
+		resp, err := s.client.Do(ctx, txn)
+		if err != nil && !etcderr.NotApplied(err) {
+			repeated = true
+		}
+		return resp, err
+	})
+	if err != nil {
+		return answer{repeated: repeated}, unknownIf(repeated, err)
+	}
+	return answer{resp.Txn(), repeated}, nil
+}
+
+func unknownIf(unknown bool, err error) error {
+	if unknown && !errors.Is(err, ErrOutcomeUnknown) {
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	}
+	return err
+}
+
+// read reads what holds no earlier than the call.
+func (s *Store) read(ctx context.Context, key string, options ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	return persist(ctx, func(ctx context.Context) (*clientv3.GetResponse, error) {
+		return s.client.Get(ctx, key, options...)
+	})
+}
+
+// persist makes attempts at a request until one is answered, or fails in a way that will not pass, or ctx ends.
+func persist[T any](ctx context.Context, request func(context.Context) (T, error)) (T, error) {
+	var zero T
+	if ctx.Err() != nil {
+		return zero, context.Cause(ctx)
+	}
+	pause := backoff.New(shortestPause, longestPause)
+	for timeout := firstAttempt; ; timeout = min(2*timeout, longestAttempt) {
+		attempt, cancel := context.WithTimeout(ctx, timeout)
+		resp, err := request(attempt)
+		cancel()
+		if err == nil {
+			return resp, nil
+		}
+		err = etcderr.Classify(err)
+		if ctx.Err() == nil && !etcderr.Transient(err) {
+			return zero, err
+		}
+		if pause.Wait(ctx) != nil {
+			return zero, fmt.Errorf("%w (last failure: %w)", context.Cause(ctx), err)
+		}
+	}
+}

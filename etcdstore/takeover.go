@@ -1,0 +1,99 @@
+package etcdstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/tenure-go/tenure/lease"
+)
+
+// takeOver moves what the store still holds to a new term's lease, after an earlier term has ended for cause. The keeper
+// calls it before it hands the new term out and before it revokes the old lease, under which the records may still stand:
+// an etcd that was down gives leases their full time again.
+//
+// A partition is claimed if its record is still the one that the store last got, or if there is none. Whatever is found
+// otherwise belongs to somebody else by now.
+func (s *Store) takeOver(ctx context.Context, term *lease.Term, cause error) error {
+	s.takeover.Lock() // what claims in flight have won under the old lease counts too
+	defer s.takeover.Unlock()
+	ctx, leave, err := s.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+
+	if errors.Is(cause, lease.ErrClusterChanged) {
+		s.forget("etcd is another cluster or was restored from a snapshot")
+		return nil
+	}
+	claims := s.claimsToKeep()
+	total, kept := len(claims), 0
+	for len(claims) > 0 {
+		won, err := s.claim(ctx, term, claims)
+		kept += len(won)
+		if err != nil {
+			return fmt.Errorf("taking over %d partitions: %w", len(claims), err)
+		}
+		if term.Err() != nil {
+			return term.Err()
+		}
+		claims = s.claimsLeftBehind(claims)
+	}
+	if total > 0 {
+		s.log.Info("took over partitions after a lapse of trust", zap.Int("held", total), zap.Int("kept", kept),
+			zap.NamedError("lapse", cause))
+	}
+	return nil
+}
+
+// claimsToKeep returns a claim for each partition that the store holds.
+func (s *Store) claimsToKeep() []*claim {
+	s.mu.Lock()
+	var held []Ownership
+	for _, t := range s.tenures {
+		if t.held {
+			held = append(held, t.ownership())
+		}
+	}
+	s.mu.Unlock()
+	claims := make([]*claim, len(held))
+	for i, o := range held {
+		etag, _ := parseETag(o.ETag)
+		claims[i] = s.newClaim(o, etag, &ClaimOptions{GrantIfGone: true})
+	}
+	return claims
+}
+
+// claimsLeftBehind returns new claims for those that were lost to this store itself: to an earlier take-over that was cut
+// off before its answer came.
+func (s *Store) claimsLeftBehind(claims []*claim) []*claim {
+	var again []*claim
+	for _, c := range claims {
+		if !c.foundOwn {
+			continue
+		}
+		s.mu.Lock()
+		if t := s.tenures[c.key]; t != nil && t.held && t.etag == c.etag {
+			t.etag = c.found.ModRevision
+		}
+		s.mu.Unlock()
+		again = append(again, s.newClaim(c.won, c.found.ModRevision, &ClaimOptions{GrantIfGone: true}))
+	}
+	return again
+}
+
+// forget ends all tenures.
+func (s *Store) forget(why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.tenures {
+		s.endTenure(t, why)
+	}
+}
+
+func (t *tenure) ownership() Ownership {
+	return Ownership{Group: t.group, PartitionID: t.partition, OwnerID: t.owner, ETag: formatETag(t.etag)}
+}
