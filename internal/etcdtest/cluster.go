@@ -1,0 +1,146 @@
+package etcdtest
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	startTimeout = time.Minute
+	startTries   = 5
+)
+
+// Cluster is an etcd whose members run in the test's process.
+type Cluster struct {
+	tb      testing.TB
+	members []*Member
+}
+
+// Start runs an etcd of one member until the test ends.
+func Start(tb testing.TB, options ...Option) *Cluster {
+	tb.Helper()
+	return StartCluster(tb, 1, options...)
+}
+
+// StartCluster runs an etcd of n members until the test ends.
+func StartCluster(tb testing.TB, n int, options ...Option) *Cluster {
+	tb.Helper()
+	c := &Cluster{tb: tb}
+	tb.Cleanup(c.stop)
+	for try := 1; ; try++ {
+		c.members = nil
+		var group errgroup.Group
+		for _, cfg := range configure(tb, n, options) {
+			m := &Member{tb: tb, cfg: cfg}
+			c.members = append(c.members, m)
+			group.Go(m.start)
+		}
+		err := group.Wait()
+		if err == nil {
+			return c
+		}
+		c.stop()
+		if !errors.Is(err, syscall.EADDRINUSE) || try == startTries {
+			tb.Fatalf("etcdtest: start etcd: %v", err)
+		}
+	}
+}
+
+// stop stops all members at once: one that waits for a quorum to hand its leadership over to waits long.
+func (c *Cluster) stop() {
+	var stopping sync.WaitGroup
+	for _, m := range c.members {
+		stopping.Go(m.Stop)
+	}
+	stopping.Wait()
+}
+
+// Endpoints returns the members' client URLs.
+func (c *Cluster) Endpoints() []string {
+	var endpoints []string
+	for _, m := range c.members {
+		endpoints = append(endpoints, m.Endpoint())
+	}
+	return endpoints
+}
+
+// Client returns a client of all members, closed when the test tb ends.
+func (c *Cluster) Client(tb testing.TB, changes ...func(*clientv3.Config)) *clientv3.Client {
+	tb.Helper()
+	return NewClient(tb, c.Endpoints(), changes...)
+}
+
+// Member returns the i-th member.
+func (c *Cluster) Member(i int) *Member {
+	return c.members[i]
+}
+
+// Leader returns the index of the member that leads, once there is one.
+func (c *Cluster) Leader() int {
+	c.tb.Helper()
+	return leader(c.tb, c.Endpoints())
+}
+
+// Member is one member of a cluster.
+type Member struct {
+	tb     testing.TB
+	cfg    *embed.Config
+	server *embed.Etcd
+}
+
+// Endpoint returns the member's client URL.
+func (m *Member) Endpoint() string {
+	return m.cfg.ListenClientUrls[0].String()
+}
+
+// Address returns the host and port of the member's client URL.
+func (m *Member) Address() string {
+	return m.cfg.ListenClientUrls[0].Host
+}
+
+// Server returns the running server.
+func (m *Member) Server() *embed.Etcd {
+	return m.server
+}
+
+// Stop stops the member. Stopping it again is harmless.
+func (m *Member) Stop() {
+	if m.server != nil {
+		m.server.Close()
+		m.server = nil
+	}
+}
+
+// Restart starts the member again with its data and ports, after stopping it if it runs.
+func (m *Member) Restart() {
+	m.tb.Helper()
+	m.Stop()
+	if err := m.start(); err != nil {
+		m.tb.Fatalf("etcdtest: restart etcd: %v", err)
+	}
+}
+
+func (m *Member) start() error {
+	cfg := *m.cfg
+	server, err := embed.StartEtcd(&cfg)
+	if err != nil {
+		return err
+	}
+	m.server = server
+	select {
+	case <-server.Server.ReadyNotify():
+		return nil
+	case err := <-server.Err():
+		return err
+	case <-time.After(startTimeout):
+		return fmt.Errorf("%s is not ready after %v", cfg.Name, startTimeout)
+	}
+}

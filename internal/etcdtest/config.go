@@ -1,0 +1,80 @@
+package etcdtest
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/zap"
+)
+
+// Option changes a member's configuration before it starts.
+type Option func(*embed.Config)
+
+// Defaults gives etcd's own timing (100 ms heartbeats, 1 s elections, so leases of at least 2 s) and fsync.
+func Defaults(cfg *embed.Config) {
+	defaults := embed.NewConfig()
+	cfg.TickMs, cfg.ElectionMs, cfg.UnsafeNoFsync = defaults.TickMs, defaults.ElectionMs, false
+}
+
+// configure returns the configurations of a new cluster of n members.
+func configure(tb testing.TB, n int, options []Option) []*embed.Config {
+	tb.Helper()
+	dir := tb.TempDir()
+	cfgs := make([]*embed.Config, n)
+	cluster := make([]string, n)
+	for i := range cfgs {
+		cfg := embed.NewConfig()
+		cfg.Name = fmt.Sprintf("member%d", i)
+		cfg.Dir = filepath.Join(dir, cfg.Name)
+		cfg.InitialClusterToken = filepath.Base(filepath.Dir(dir)) + filepath.Base(dir)
+		cfg.ListenClientUrls = freeURL(tb)
+		cfg.ListenPeerUrls = freeURL(tb)
+		cfg.AdvertiseClientUrls, cfg.AdvertisePeerUrls = cfg.ListenClientUrls, cfg.ListenPeerUrls
+		cluster[i] = cfg.Name + "=" + cfg.ListenPeerUrls[0].String()
+		cfg.UnsafeNoFsync = true
+		cfg.TickMs, cfg.ElectionMs = 10, 100
+		if n > 1 {
+			// Faster elections than this are lost to a busy machine's scheduler.
+			cfg.TickMs, cfg.ElectionMs = 50, 500
+		}
+		cfg.EnableGRPCGateway = false
+		cfg.BcryptCost = 4
+		cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
+		cfgs[i] = cfg
+	}
+	for _, cfg := range cfgs {
+		cfg.InitialCluster = strings.Join(cluster, ",")
+		for _, option := range options {
+			option(cfg)
+		}
+	}
+	return cfgs
+}
+
+// freeURL returns the URL of a port that nobody listens on. It is below the ports that outgoing connections get, so that
+// none of them can take it while a member is stopped.
+func freeURL(tb testing.TB) []url.URL {
+	tb.Helper()
+	var errs []error
+	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", 10000+rand.N(22000))
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if err := listener.Close(); err != nil {
+			tb.Fatalf("etcdtest: free a port: %v", err)
+		}
+		return []url.URL{{Scheme: "http", Host: address}}
+	}
+	tb.Fatalf("etcdtest: find a free port: %v", errors.Join(errs...))
+	return nil
+}

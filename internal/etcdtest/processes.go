@@ -1,0 +1,281 @@
+package etcdtest
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/zap"
+)
+
+const (
+	memberEnv = "ETCDTEST_MEMBER"
+	readyLine = "ready"
+)
+
+// settings are what a member's process is told of its configuration.
+type settings struct {
+	Name, Dir, Token, Cluster, ClientURL, PeerURL, State string
+	TickMs, ElectionMs, MaxTxnOps, MaxRequestBytes       uint
+	AuthTokenTTL, BcryptCost                             uint
+	QuotaBackendBytes                                    int64
+	UnsafeNoFsync                                        bool
+}
+
+// RunMember runs one member and exits if this process was started by [StartProcesses]; otherwise it returns at once. A
+// test binary that uses StartProcesses calls it first thing in its TestMain.
+func RunMember() {
+	encoded := os.Getenv(memberEnv)
+	if encoded == "" {
+		return
+	}
+	if err := runMember(encoded); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func runMember(encoded string) error {
+	var s settings
+	if err := json.Unmarshal([]byte(encoded), &s); err != nil {
+		return fmt.Errorf("read settings: %w", err)
+	}
+	cfg := embed.NewConfig()
+	cfg.Name, cfg.Dir, cfg.InitialClusterToken, cfg.InitialCluster = s.Name, s.Dir, s.Token, s.Cluster
+	cfg.ClusterState = s.State
+	cfg.TickMs, cfg.ElectionMs, cfg.UnsafeNoFsync = s.TickMs, s.ElectionMs, s.UnsafeNoFsync
+	cfg.MaxTxnOps, cfg.MaxRequestBytes, cfg.QuotaBackendBytes = s.MaxTxnOps, s.MaxRequestBytes, s.QuotaBackendBytes
+	cfg.AuthTokenTTL, cfg.BcryptCost = s.AuthTokenTTL, s.BcryptCost
+	cfg.EnableGRPCGateway = false
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
+	clientURL, err := url.Parse(s.ClientURL)
+	if err != nil {
+		return fmt.Errorf("read client URL: %w", err)
+	}
+	peerURL, err := url.Parse(s.PeerURL)
+	if err != nil {
+		return fmt.Errorf("read peer URL: %w", err)
+	}
+	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{*clientURL}, []url.URL{*clientURL}
+	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{*peerURL}, []url.URL{*peerURL}
+
+	// Standard input ends when the parent closes it or dies, however it dies.
+	orphaned := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		close(orphaned)
+	}()
+	server, err := embed.StartEtcd(cfg)
+	if err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	ready := server.Server.ReadyNotify()
+	for {
+		select {
+		case <-ready:
+			fmt.Println(readyLine)
+			ready = nil
+		case err := <-server.Err():
+			return fmt.Errorf("serve: %w", err)
+		case <-orphaned:
+			return nil // as a crash would end it: nobody is left to wait for more
+		}
+	}
+}
+
+// Processes is an etcd each of whose members runs in a process of its own.
+type Processes struct {
+	tb      testing.TB
+	members []*process
+}
+
+type process struct {
+	settings settings
+
+	mu     sync.Mutex
+	cmd    *exec.Cmd
+	stdin  io.Closer
+	stderr *strings.Builder
+	exited chan struct{}
+}
+
+// StartProcesses runs an etcd of n members, each in a process of its own, until the test ends. The test binary's TestMain
+// must call [RunMember]. Of what options set, a member's process is told the timing, fsync, the limits (operations, request
+// bytes, quota) and the lifetime of tokens.
+func StartProcesses(tb testing.TB, n int, options ...Option) *Processes {
+	tb.Helper()
+	p := &Processes{tb: tb}
+	tb.Cleanup(func() {
+		for _, m := range p.members {
+			m.kill()
+		}
+	})
+	for try := 1; ; try++ {
+		p.members = nil
+		for _, cfg := range configure(tb, n, options) {
+			p.members = append(p.members, &process{settings: settings{
+				Name: cfg.Name, Dir: cfg.Dir, Token: cfg.InitialClusterToken, Cluster: cfg.InitialCluster,
+				ClientURL: cfg.ListenClientUrls[0].String(), PeerURL: cfg.ListenPeerUrls[0].String(),
+				State:  embed.ClusterStateFlagNew,
+				TickMs: cfg.TickMs, ElectionMs: cfg.ElectionMs, UnsafeNoFsync: cfg.UnsafeNoFsync,
+				MaxTxnOps: cfg.MaxTxnOps, MaxRequestBytes: cfg.MaxRequestBytes,
+				QuotaBackendBytes: cfg.QuotaBackendBytes,
+				AuthTokenTTL:      cfg.AuthTokenTTL, BcryptCost: cfg.BcryptCost,
+			}})
+		}
+		err := p.startAll()
+		if err == nil {
+			return p
+		}
+		for _, m := range p.members {
+			m.kill()
+		}
+		if !strings.Contains(err.Error(), syscall.EADDRINUSE.Error()) || try == startTries {
+			tb.Fatalf("etcdtest: start etcd: %v", err)
+		}
+	}
+}
+
+func (p *Processes) startAll() error {
+	waits := make([]func() error, len(p.members))
+	for i, m := range p.members {
+		ready, err := m.start()
+		if err != nil {
+			return err
+		}
+		waits[i] = ready
+	}
+	for _, ready := range waits {
+		if err := ready(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Endpoints returns the members' client URLs.
+func (p *Processes) Endpoints() []string {
+	var endpoints []string
+	for _, m := range p.members {
+		endpoints = append(endpoints, m.settings.ClientURL)
+	}
+	return endpoints
+}
+
+// Client returns a client of all members, closed when the test tb ends.
+func (p *Processes) Client(tb testing.TB, changes ...func(*clientv3.Config)) *clientv3.Client {
+	tb.Helper()
+	return NewClient(tb, p.Endpoints(), changes...)
+}
+
+// Leader returns the index of the member that leads, once there is one. Members that are paused are not asked for long.
+func (p *Processes) Leader() int {
+	p.tb.Helper()
+	return leader(p.tb, p.Endpoints())
+}
+
+// Signal sends a signal to the i-th member.
+func (p *Processes) Signal(i int, signal os.Signal) {
+	p.tb.Helper()
+	m := p.members[i]
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.cmd.Process.Signal(signal); err != nil {
+		p.tb.Fatalf("etcdtest: signal member %d: %v", i, err)
+	}
+}
+
+// Kill ends the i-th member with SIGKILL and waits until it is gone. Killing it again is harmless.
+func (p *Processes) Kill(i int) {
+	p.members[i].kill()
+}
+
+// Restart starts the i-th member again with its data and ports, after killing it if it runs.
+func (p *Processes) Restart(i int) {
+	p.tb.Helper()
+	m := p.members[i]
+	m.kill()
+	ready, err := m.start()
+	if err == nil {
+		err = ready()
+	}
+	if err != nil {
+		p.tb.Fatalf("etcdtest: restart member %d: %v", i, err)
+	}
+}
+
+// start starts the process; ready waits until its member serves, which takes a quorum.
+func (m *process) start() (ready func() error, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	binary, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	encoded, err := json.Marshal(m.settings)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(binary)
+	cmd.Env = append(os.Environ(), memberEnv+"="+string(encoded))
+	cmd.SysProcAttr = dieWithParent()
+	stderr := &strings.Builder{}
+	cmd.Stderr = stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	serving, exited := make(chan struct{}), make(chan struct{})
+	go func() {
+		lines := bufio.NewScanner(stdout)
+		for lines.Scan() {
+			if lines.Text() == readyLine {
+				close(serving)
+			}
+		}
+		_ = cmd.Wait()
+		close(exited)
+	}()
+	m.cmd, m.stdin, m.stderr, m.exited = cmd, stdin, stderr, exited
+	return func() error {
+		select {
+		case <-serving:
+			return nil
+		case <-exited:
+			return fmt.Errorf("%s ended: %v: %s", m.settings.Name, cmd.ProcessState, stderr)
+		case <-time.After(startTimeout):
+			return fmt.Errorf("%s is not ready after %v", m.settings.Name, startTimeout)
+		}
+	}, nil
+}
+
+func (m *process) kill() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cmd == nil {
+		return
+	}
+	_ = m.cmd.Process.Kill() // fails only if it has ended
+	_ = m.stdin.Close()
+	<-m.exited
+	m.cmd = nil
+}
