@@ -16,6 +16,7 @@ export class Endpoint {
   #receivers;
   #producers;
   #connections = new Set();
+  #server;
 
   constructor(broker) {
     this.#broker = broker;
@@ -28,20 +29,21 @@ export class Endpoint {
     const container = rhea.create_container({ id: 'standin' });
     container.sasl_server_mechanisms.enable_anonymous();
     this.#handle(container);
-    const server = container.listen({
+    this.#server = container.listen({
       host: '127.0.0.1',
       port,
       session_buffer_size: SESSION_BUFFER,
       tcp_no_delay: true,
     });
     return new Promise((resolve, reject) => {
-      server.once('error', reject);
-      server.once('listening', () => resolve(server.address().port));
+      this.#server.once('error', reject);
+      this.#server.once('listening', () => resolve(this.#server.address().port));
     });
   }
 
-  get readers() {
-    return this.#receivers.all;
+  /** Takes no more connections. */
+  close() {
+    this.#server.close();
   }
 
   /** Ends every receiver's link as the service does when it moves a partition. */
@@ -53,12 +55,12 @@ export class Endpoint {
 
   /** Cuts every connection without a word. */
   dropConnections() {
-    const count = this.#connections.size;
-    for (const connection of this.#connections) {
-      connection.socket.destroy();
+    const connections = [...this.#connections];
+    for (const connection of connections) {
+      connection.abort_socket(connection.socket);
       this.#gone(connection);
     }
-    return count;
+    return connections.length;
   }
 
   #handle(container) {
