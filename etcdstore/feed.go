@@ -56,7 +56,8 @@ func (s *Store) watch(ctx context.Context, f feed, revision int64) error {
 			return err
 		}
 		if len(resp.Events) > 0 {
-			f.apply(resp.Events, resp.Header.Revision)
+			// The header may be ahead of the events that have come.
+			f.apply(resp.Events, resp.Events[len(resp.Events)-1].Kv.ModRevision)
 		}
 	}
 	return nil

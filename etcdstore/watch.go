@@ -1,0 +1,235 @@
+package etcdstore
+
+import (
+	"context"
+	"maps"
+	"sync"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+)
+
+// WatchOptions changes what a [Mirror] holds.
+type WatchOptions struct {
+	// Checkpoints puts the group's checkpoints in the mirror. They change all the time, and each change is sent to each
+	// mirror. Defaults to false.
+	Checkpoints bool
+}
+
+// Mirror follows a group's records as etcd changes them. It demands a member with a leader, survives compaction and lost
+// connections by listing again, and lists again every ten minutes or so in any case. While etcd cannot be reached it shows
+// what was last seen: it is for noticing and for looking, and what is decided on it must be compared in etcd.
+type Mirror struct {
+	store   *Store
+	end     context.CancelCauseFunc
+	stopped chan struct{}
+
+	mu      sync.Mutex
+	current Snapshot      // the maps change in place and are never handed out
+	view    *Snapshot     // a copy of current, made when somebody asks
+	changed chan struct{} // closed when view is out of date
+	err     error
+}
+
+// Snapshot is a group as it was at one revision of etcd. Maps are keyed by partition id, or by owner id for members, and
+// must not be changed.
+type Snapshot struct {
+	Group       Group
+	Revision    int64
+	Ownerships  map[string]Ownership
+	Checkpoints map[string]Checkpoint // nil unless asked for
+	Members     map[string]Member
+	Controls    map[string][]byte       // values by what stands after "control/" in the key
+	Corrupt     map[string]*RecordError // records that cannot be read, by key
+
+	changed <-chan struct{}
+}
+
+// Changed is closed when the group has changed since the snapshot or its mirror has stopped.
+func (s *Snapshot) Changed() <-chan struct{} { return s.changed }
+
+// Watch returns a mirror of a group, which follows it until it is closed or the store closes. It returns once the group has
+// been read, for which ctx is the limit. Errors: [ErrInvalidArgument]; [ErrClosed]; ctx's error;
+// [lease.ErrPermissionDenied].
+func (s *Store) Watch(ctx context.Context, group Group, options *WatchOptions) (*Mirror, error) {
+	if err := validateGroup(group); err != nil {
+		return nil, err
+	}
+	ctx, leave, err := s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	lives, end := context.WithCancelCause(s.lives)
+	m := &Mirror{
+		store:   s,
+		end:     end,
+		stopped: make(chan struct{}),
+		changed: make(chan struct{}),
+	}
+	m.current = Snapshot{Group: group}
+	listed := make(chan struct{})
+	// Kinds sort so that checkpoints come first: what is wanted is one range with or without them.
+	f := feed{from: s.keys.group(group) + string(kindControl) + "/", to: clientv3.GetPrefixRangeEnd(s.keys.group(group))}
+	if options != nil && options.Checkpoints {
+		f.from = s.keys.group(group)
+	}
+	withCheckpoints := options != nil && options.Checkpoints
+	f.reset = func(kvs []*mvccpb.KeyValue, revision int64) {
+		m.reset(kvs, revision, withCheckpoints)
+		select {
+		case <-listed:
+		default:
+			close(listed)
+		}
+	}
+	f.apply = m.apply
+	s.running.Go(func() {
+		defer close(m.stopped)
+		m.stop(s.follow(lives, f))
+	})
+	select {
+	case <-listed:
+		return m, nil
+	case <-m.stopped:
+		return nil, m.Err()
+	case <-ctx.Done():
+		m.Close()
+		return nil, context.Cause(ctx)
+	}
+}
+
+// Snapshot returns the group as the mirror sees it now. It reads no etcd.
+func (m *Mirror) Snapshot() *Snapshot {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.view == nil {
+		view := m.current
+		view.Ownerships = maps.Clone(view.Ownerships)
+		view.Checkpoints = maps.Clone(view.Checkpoints)
+		view.Members = maps.Clone(view.Members)
+		view.Controls = maps.Clone(view.Controls)
+		view.Corrupt = maps.Clone(view.Corrupt)
+		view.changed = m.changed
+		m.view = &view
+	}
+	return m.view
+}
+
+// Err returns why the mirror follows its group no longer, or nil while it does: [ErrClosed], or
+// [lease.ErrPermissionDenied].
+func (m *Mirror) Err() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.err
+}
+
+// Close ends the mirror. Its snapshots stay as they are. Closing again does nothing.
+func (m *Mirror) Close() {
+	m.end(ErrClosed)
+	<-m.stopped
+}
+
+func (m *Mirror) stop(err error) {
+	m.end(err)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = err
+	m.publish()
+	m.store.log.Debug("mirror stopped", zap.Stringer("group", m.current.Group), zap.Error(err))
+}
+
+// reset begins anew from a listing.
+func (m *Mirror) reset(kvs []*mvccpb.KeyValue, revision int64, withCheckpoints bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.current.Revision = revision
+	m.current.Ownerships = make(map[string]Ownership)
+	m.current.Members = make(map[string]Member)
+	m.current.Controls = make(map[string][]byte)
+	m.current.Corrupt = make(map[string]*RecordError)
+	if withCheckpoints {
+		m.current.Checkpoints = make(map[string]Checkpoint)
+	}
+	for _, kv := range kvs {
+		m.set(kv)
+	}
+	m.publish()
+}
+
+// apply takes in the changes of one or more whole revisions.
+func (m *Mirror) apply(events []*clientv3.Event, revision int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range events {
+		if e.Type == clientv3.EventTypeDelete {
+			m.remove(string(e.Kv.Key))
+		} else {
+			m.set(e.Kv)
+		}
+	}
+	m.current.Revision = revision
+	m.publish()
+}
+
+// publish makes the next Snapshot a new one and tells those who wait for it. The mutex is held.
+func (m *Mirror) publish() {
+	m.view = nil
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// set takes in one record. What cannot be read replaces what could: the old content is gone. The mutex is held.
+func (m *Mirror) set(kv *mvccpb.KeyValue) {
+	key := string(kv.Key)
+	_, kd, name, err := m.store.keys.parse(key)
+	if err != nil {
+		return // a kind of record that this version does not know, or none at all
+	}
+	m.remove(key)
+	var corrupt *RecordError
+	switch kd {
+	case kindOwnership:
+		var o Ownership
+		if o, corrupt = m.store.ownershipOf(kv); corrupt == nil {
+			m.current.Ownerships[name] = o
+		}
+	case kindCheckpoint:
+		var c Checkpoint
+		if c, corrupt = m.store.checkpointOf(kv); corrupt == nil {
+			m.current.Checkpoints[name] = c
+		}
+	case kindMember:
+		member, err := decodeMember(kv.Value)
+		if err == nil {
+			m.current.Members[name] = member
+		} else {
+			corrupt = newRecordError(key, kv.ModRevision, err)
+		}
+	case kindControl:
+		m.current.Controls[name] = kv.Value
+	}
+	if corrupt != nil {
+		m.current.Corrupt[key] = corrupt
+	}
+}
+
+// remove takes one record out. The mutex is held.
+func (m *Mirror) remove(key string) {
+	_, kd, name, err := m.store.keys.parse(key)
+	if err != nil {
+		return
+	}
+	delete(m.current.Corrupt, key)
+	switch kd {
+	case kindOwnership:
+		delete(m.current.Ownerships, name)
+	case kindCheckpoint:
+		delete(m.current.Checkpoints, name)
+	case kindMember:
+		delete(m.current.Members, name)
+	case kindControl:
+		delete(m.current.Controls, name)
+	}
+}
