@@ -72,16 +72,25 @@ func (o *objectWriter) offset(field, s string) {
 	o.buf = appendString(o.buf, s)
 }
 
-// appendString appends s as a JSON string. Only what JSON demands is escaped.
+// appendString appends s as a JSON string and escapes no more than JSON demands.
 func appendString(buf []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	buf = append(buf, '"')
+	plain := 0 // s is copied from here on
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' {
-			quoted, _ := json.Marshal(s) // cannot fail for a string
-			return append(buf, quoted...)
+		c := s[i]
+		if c >= ' ' && c != '"' && c != '\\' {
+			continue
+		}
+		buf = append(buf, s[plain:i]...)
+		plain = i + 1
+		if c < ' ' {
+			buf = append(buf, '\\', 'u', '0', '0', hex[c>>4], hex[c&0xf])
+		} else {
+			buf = append(buf, '\\', c)
 		}
 	}
-	buf = append(buf, '"')
-	buf = append(buf, s...)
+	buf = append(buf, s[plain:]...)
 	return append(buf, '"')
 }
 

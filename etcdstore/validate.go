@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// maxRecordBytes bounds key and value of one record together. etcd takes requests of 1.5 MiB unless told otherwise, and a
-// request carries more than one record.
+// maxRecordBytes bounds key and value of one record together. etcd takes requests of 1.5 MiB unless told otherwise, and
+// a request carries more than one record.
 const maxRecordBytes = 256 << 10
 
 // validateGroup reports everything that is wrong with a group.
