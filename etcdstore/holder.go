@@ -126,6 +126,25 @@ func (h *Holder) UpdateCheckpoint(ctx context.Context, checkpoint Checkpoint, op
 	return h.store.update(ctx, checkpoint, w)
 }
 
+// ReleaseAll gives up every partition that the store holds, for a consumer that has stopped without saying so, and
+// returns them. No take-over brings them back. Errors are those of [Store.Release].
+func (h *Holder) ReleaseAll(ctx context.Context) ([]Ownership, error) {
+	s := h.store
+	ctx, leave, err := s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	s.takeover.RLock() // which would give what it takes over new etags
+	held := s.held()
+	for _, o := range held {
+		etag, _ := parseETag(o.ETag)
+		s.noteReleased(s.keys.key(o.Group, kindOwnership, o.PartitionID), etag)
+	}
+	s.takeover.RUnlock()
+	return held, s.Release(ctx, held...)
+}
+
 func (h *Holder) checkpointKey(o Ownership) string {
 	return h.store.keys.key(o.Group, kindCheckpoint, o.PartitionID)
 }

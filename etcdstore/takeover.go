@@ -51,14 +51,7 @@ func (s *Store) takeOver(ctx context.Context, term *lease.Term, cause error) err
 
 // claimsToKeep returns a claim for each partition that the store holds.
 func (s *Store) claimsToKeep() []*claim {
-	s.mu.Lock()
-	var held []Ownership
-	for _, t := range s.tenures {
-		if t.held {
-			held = append(held, t.ownership())
-		}
-	}
-	s.mu.Unlock()
+	held := s.held()
 	claims := make([]*claim, len(held))
 	for i, o := range held {
 		etag, _ := parseETag(o.ETag)
@@ -83,6 +76,19 @@ func (s *Store) claimsLeftBehind(claims []*claim) []*claim {
 		again = append(again, s.newClaim(c.won, c.found.ModRevision, &ClaimOptions{GrantIfGone: true}))
 	}
 	return again
+}
+
+// held returns what the store holds.
+func (s *Store) held() []Ownership {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var held []Ownership
+	for _, t := range s.tenures {
+		if t.held {
+			held = append(held, t.ownership())
+		}
+	}
+	return held
 }
 
 // forget ends all tenures.
