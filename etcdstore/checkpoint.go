@@ -139,7 +139,10 @@ func (f *flight) compares() []clientv3.Cmp {
 	}
 }
 
-func (f *flight) put() clientv3.Op { return clientv3.OpPut(f.lane.checkpoint, f.value) }
+// puts are what is applied then: the checkpoint and the caller's own operations.
+func (f *flight) puts() []clientv3.Op {
+	return append([]clientv3.Op{clientv3.OpPut(f.lane.checkpoint, f.value)}, f.ops...)
+}
 
 func (f *flight) size() int {
 	return 2*len(f.lane.ownership) + 4*len(f.lane.checkpoint) + len(f.value) + 64
@@ -147,7 +150,7 @@ func (f *flight) size() int {
 
 // part is the write as a transaction of its own, which on failure reads what stands there instead.
 func (f *flight) part() part {
-	puts := append([]clientv3.Op{f.put()}, f.ops...)
+	puts := f.puts()
 	reads := []clientv3.Op{clientv3.OpGet(f.lane.ownership), clientv3.OpGet(f.lane.checkpoint)}
 	p := part{depth: 2 + len(f.ops), size: f.size()}
 	switch {

@@ -173,12 +173,9 @@ func (w *writer) send(batch []*flight) {
 	if len(batch) == 0 {
 		return
 	}
-	repeated := false
-	if len(batch) > 1 {
-		var sent bool
-		if sent, repeated = w.sendFlat(batch); sent {
-			return
-		}
+	sent, repeated := w.sendFlat(batch)
+	if sent {
+		return
 	}
 	for len(batch) > 0 {
 		batch = w.sendParts(batch, repeated)
@@ -203,11 +200,11 @@ func (w *writer) aim(batch []*flight) []*flight {
 // the others.
 func (w *writer) sendFlat(batch []*flight) (sent, repeated bool) {
 	compares := make([]clientv3.Cmp, 0, 2*len(batch))
-	puts := make([]clientv3.Op, len(batch))
+	puts := make([]clientv3.Op, 0, len(batch))
 	size := 0
-	for i, f := range batch {
+	for _, f := range batch {
 		compares = append(compares, f.compares()...)
-		puts[i] = f.put()
+		puts = append(puts, f.puts()...)
 		size += f.size()
 	}
 	resp, err := w.store.send(w.store.lives, clientv3.OpTxn(compares, puts, nil))
