@@ -17,15 +17,15 @@
 //
 // # States of a partition
 //
-//	             claim, no etag                      claim with the etag (a renewal: new etag, same tenure)
-//	            ┌──────────────┐                    ┌────┐
-//	            │              ▼                    │    ▼
-//	         no record        owned by A, etag 7, on A's lease ──────── B claims with etag 7 ───────▶ owned by B, etag 9
-//	            ▲                │          │
-//	            │   A releases,  │          │ A relinquishes (owner id "")
-//	            ├── or A's lease ◀          ▼
-//	            │   ends         │       owned by nobody, etag 8, on A's lease ── claim with etag 8 ──▶ owned
-//	            └────────────────┴──────────────────┘
+//	    claim, no etag                      claim with the etag (a renewal: new etag, same tenure)
+//	   ┌──────────────┐                    ┌────┐
+//	   │              ▼                    │    ▼
+//	no record        owned by A, etag 7, on A's lease ──────── B claims with etag 7 ───────▶ owned by B, etag 9
+//	   ▲                │          │
+//	   │   A releases,  │          │ A relinquishes (owner id "")
+//	   ├── or A's lease ◀          ▼
+//	   │   ends         │       owned by nobody, etag 8, on A's lease ── claim with etag 8 ──▶ owned
+//	   └────────────────┴──────────────────┘
 //
 // The etag is the record's ModRevision. A claim compares it and puts the record in one transaction, so of any number of
 // claims with one etag exactly one wins, and at any revision of etcd a partition has at most one owner. Nothing compares
