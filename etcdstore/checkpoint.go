@@ -212,6 +212,12 @@ func (s *Store) land(f *flight, out outcome) error {
 	}
 	if f.mode == asHolder && t != nil && t.chain == f.chain {
 		t.chain = revision
+		if owner == nil && found != nil {
+			// Another owner has come and gone: what this reader still has may lie behind what that one left.
+			if record, err := decodeCheckpoint(found.Value); err == nil {
+				t.floor = record.SequenceNumber
+			}
+		}
 	}
 	return fmt.Errorf("%w: partition %s, at revision %d instead of %d",
 		ErrCheckpointConflict, quote(f.lane.partition), revision, f.chain)
