@@ -66,8 +66,7 @@ func (e *RecordError) Unwrap() error { return e.Err }
 // newRecordError adds to a decoder's error which record it was.
 func newRecordError(key string, modRevision int64, err error) *RecordError {
 	record := &RecordError{Key: key, ETag: strconv.FormatInt(modRevision, 10), Err: err}
-	var field *fieldError
-	if errors.As(err, &field) {
+	if field, ok := errors.AsType[*fieldError](err); ok {
 		record.Field, record.Value, record.Err = field.Field, field.Value, field.Err
 	}
 	return record

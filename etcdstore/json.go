@@ -220,8 +220,10 @@ func readText(raw []byte) (string, error) {
 		return "", errors.New("half of a surrogate pair is no character")
 	}
 	var s string
-	err := json.Unmarshal(raw, &s)
-	return s, err
+	if json.Unmarshal(raw, &s) != nil {
+		return "", errors.New("not a string")
+	}
+	return s, nil
 }
 
 // halfSurrogate reports whether an escape in a JSON string stands for half of a UTF-16 pair. JSON allows that, but no

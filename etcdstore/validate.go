@@ -25,6 +25,7 @@ func (k keyspace) validateOwnerships(ownerships []Ownership, reason string) erro
 	p.text("Reason", reason)
 	type partition struct {
 		Group
+
 		id string
 	}
 	seen := make(map[partition]int, len(ownerships))

@@ -1,0 +1,73 @@
+# Everything that this repository does, by name. `make` alone lists it.
+
+GOLANGCI_LINT_VERSION := v2.15.0
+GOLANGCI_LINT         := $(shell go env GOPATH)/bin/golangci-lint
+
+# How long each fuzz target runs.
+FUZZTIME ?= 10s
+# How many trials the long targets run.
+TRIALS ?= 200
+# How often each benchmark is repeated.
+COUNT ?= 1
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the command as bin/tenure
+	go build -o bin/tenure ./cmd/tenure
+
+.PHONY: build-others
+build-others: ## Compile for the other systems: all of it for macOS, the libraries for Windows
+	GOOS=darwin go build ./...
+	GOOS=windows go build ./lease ./etcdstore/...
+
+.PHONY: demo
+demo: ## Three consumers share a hub on an etcd of their own, and one is killed (needs Node 20)
+	go run ./integration/demo
+
+.PHONY: test
+test: ## Run all tests under the race detector
+	go test -race -timeout 20m ./...
+
+.PHONY: lint
+lint: tools ## Check the format, vet, and run golangci-lint
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+		if [ -n "$$unformatted" ]; then echo "gofmt is needed on:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	$(GOLANGCI_LINT) run ./...
+
+.PHONY: fmt
+fmt: tools ## Format the code
+	$(GOLANGCI_LINT) fmt ./...
+
+.PHONY: tools
+tools: ## Install the pinned golangci-lint unless it is there
+	@$(GOLANGCI_LINT) version 2>/dev/null | grep -qF ' $(GOLANGCI_LINT_VERSION:v%=%) ' || \
+		go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+.PHONY: fuzz
+fuzz: ## Fuzz the keys and values, each target for FUZZTIME (10s)
+	@set -e; for target in $$(go test -list '^Fuzz' ./etcdstore | grep '^Fuzz'); do \
+		echo "$$target"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./etcdstore; \
+	done
+
+.PHONY: bench
+bench: ## Run the benchmarks, each COUNT (1) times
+	go test -run '^$$' -bench . -benchmem -count $(COUNT) -timeout 60m ./...
+
+.PHONY: lease-trials
+lease-trials: ## Race terms against etcd's expiry over a failing network, TRIALS (200) times
+	TENURE_LEASE_TRIALS=$(TRIALS) go test -v -count 1 -timeout 4h ./lease/...
+
+.PHONY: late-copies
+late-copies: ## Let late copies of claims and checkpoints arrive, TRIALS (200) of each
+	TENURE_LATE_COPIES=$(TRIALS) go test -v -count 1 -timeout 4h -run LateCop ./etcdstore/... ./integration/...
+
+.PHONY: ci
+ci: ## Do what continuous integration does
+	.ci/run
