@@ -22,7 +22,7 @@ func findNode(tb testing.TB) string {
 	if err != nil {
 		tb.Skipf("the stand-in for Event Hubs needs Node %d or later, which is not installed: %v", oldestNode, err)
 	}
-	out, err := exec.Command(node, "--version").Output()
+	out, err := exec.CommandContext(tb.Context(), node, "--version").Output()
 	version := strings.TrimSpace(string(out))
 	major, _, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
 	if n, convErr := strconv.Atoi(major); err != nil || convErr != nil || n < oldestNode {
@@ -44,7 +44,7 @@ func install(tb testing.TB) string {
 	if installed(dir) {
 		return dir
 	}
-	cmd := exec.Command("npm", "ci")
+	cmd := exec.CommandContext(tb.Context(), "npm", "ci")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		tb.Fatalf("stand-in: install its packages with npm ci in %s: %v\n%s", dir, err, out)
@@ -52,7 +52,7 @@ func install(tb testing.TB) string {
 	return dir
 }
 
-// installed reports whether the packages are those of the lock file: npm writes its own copy of it when it has finished.
+// installed reports whether the packages are those of the lock file: npm writes a copy of it when it has finished.
 func installed(dir string) bool {
 	wanted, err := os.Stat(filepath.Join(dir, "package-lock.json"))
 	if err != nil {

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 func TestServerItself(t *testing.T) {
 	t.Parallel()
 	standin.Start(t, standin.Options{}).Stop() // installs the packages, or skips
-	cmd := exec.Command("node", "--test")
+	cmd := exec.CommandContext(testContext(t), "node", "--test")
 	cmd.Dir = "../../standin"
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
@@ -49,7 +49,9 @@ var retry = azeventhubs.RetryOptions{RetryDelay: 10 * time.Millisecond, MaxRetry
 // noRetry makes the SDK hand on the first error.
 var noRetry = azeventhubs.RetryOptions{MaxRetries: -1}
 
-func newConsumer(t *testing.T, server *standin.Server, hub, group string, retry azeventhubs.RetryOptions) *azeventhubs.ConsumerClient {
+func newConsumer(
+	t *testing.T, server *standin.Server, hub, group string, retry azeventhubs.RetryOptions,
+) *azeventhubs.ConsumerClient {
 	t.Helper()
 	client, err := azeventhubs.NewConsumerClientFromConnectionString(server.ConnectionString(), hub, group,
 		&azeventhubs.ConsumerClientOptions{RetryOptions: retry})
@@ -120,7 +122,7 @@ func TestEndsWithItsParent(t *testing.T) {
 	}
 	t.Parallel()
 	standin.Start(t, standin.Options{}).Stop() // skips where the child would
-	child := exec.Command(os.Args[0], "-test.run=^TestEndsWithItsParent$")
+	child := exec.CommandContext(testContext(t), os.Args[0], "-test.run=^TestEndsWithItsParent$")
 	child.Env = append(os.Environ(), childVariable+"=1")
 	stdout, err := child.StdoutPipe()
 	require.NoError(t, err)
@@ -128,14 +130,16 @@ func TestEndsWithItsParent(t *testing.T) {
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	require.NoError(t, err)
 	address := strings.TrimSpace(line)
-	require.True(t, listening(address))
+	require.True(t, listening(t, address))
 	require.NoError(t, child.Process.Kill())
 	require.Error(t, child.Wait())
-	require.Eventually(t, func() bool { return !listening(address) }, time.Minute, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return !listening(t, address) }, time.Minute, 10*time.Millisecond)
 }
 
-func listening(address string) bool {
-	conn, err := net.Dial("tcp", address)
+func listening(t *testing.T, address string) bool {
+	t.Helper()
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(t.Context(), "tcp", address)
 	if err != nil {
 		return false
 	}

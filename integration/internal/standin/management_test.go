@@ -24,7 +24,7 @@ func TestProperties(t *testing.T) {
 	require.False(t, hub.GeoReplicationEnabled)
 	require.WithinDuration(t, time.Now(), hub.CreatedOn, time.Minute)
 
-	events := receive(t, newReceiver(t, client, "1", azeventhubs.PartitionClientOptions{StartPosition: earliest}), 2)
+	events := receive(t, newReceiver(t, client, "1", fromEarliest), 2)
 	partition, err := client.GetPartitionProperties(ctx, "1", nil)
 	require.NoError(t, err)
 	require.Equal(t, azeventhubs.PartitionProperties{
@@ -62,7 +62,8 @@ func TestUnknown(t *testing.T) {
 	ctx := testContext(t)
 	const notFound = "The messaging entity"
 
-	stranger := newConsumer(t, server, "strangers", azeventhubs.DefaultConsumerGroup, retry) // fatal, so not tried again
+	// The SDK takes these for fatal, so it does not try again although it may.
+	stranger := newConsumer(t, server, "strangers", azeventhubs.DefaultConsumerGroup, retry)
 	_, err := stranger.GetEventHubProperties(ctx, nil)
 	require.ErrorContains(t, err, notFound)
 	_, err = stranger.GetPartitionProperties(ctx, "0", nil)

@@ -48,7 +48,7 @@ func TestProduceToPartition(t *testing.T) {
 			CorrelationID: "c",
 			MessageID:     to.Ptr("m"),
 			// Types that JavaScript has no match for arrive as they were sent.
-			Properties: map[string]any{"int64": int64(1 << 60), "int32": int32(-1), "float": 1.5, "text": "t", "yes": true},
+			Properties: map[string]any{"long": int64(1 << 60), "int": int32(-1), "float": 1.5, "text": "t", "on": true},
 		},
 		{Body: bytes.Repeat([]byte("large "), 100_000)}, // many frames
 		{Body: []byte{}},
@@ -56,7 +56,7 @@ func TestProduceToPartition(t *testing.T) {
 	send(t, producer, azeventhubs.EventDataBatchOptions{PartitionID: to.Ptr("1")}, sent...)
 
 	client := newConsumer(t, server, "orders", azeventhubs.DefaultConsumerGroup, noRetry)
-	got := receive(t, newReceiver(t, client, "1", azeventhubs.PartitionClientOptions{StartPosition: earliest}), 1+len(sent))
+	got := receive(t, newReceiver(t, client, "1", fromEarliest), 1+len(sent))
 	for i, event := range sent {
 		received := got[1+i]
 		require.Equal(t, int64(1+i), received.SequenceNumber)
@@ -94,7 +94,7 @@ func TestProduceToHub(t *testing.T) {
 	total := 0
 	for _, stats := range server.Stats() {
 		count := int(stats.LastSequenceNumber) + 1
-		receiver := newReceiver(t, client, stats.ID, azeventhubs.PartitionClientOptions{StartPosition: earliest})
+		receiver := newReceiver(t, client, stats.ID, fromEarliest)
 		for _, event := range receive(t, receiver, count)[2:] {
 			require.Equal(t, string(event.Body), *event.PartitionKey)
 			if at, known := home[*event.PartitionKey]; known {

@@ -2,7 +2,7 @@ package standin_test
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"strconv"
 	"sync"
 	"testing"
@@ -15,7 +15,10 @@ import (
 	"github.com/tenure-go/tenure/integration/internal/standin"
 )
 
-var earliest = azeventhubs.StartPosition{Earliest: to.Ptr(true)}
+var (
+	earliest     = azeventhubs.StartPosition{Earliest: to.Ptr(true)}
+	fromEarliest = azeventhubs.PartitionClientOptions{StartPosition: earliest}
+)
 
 func TestReceiveEarliest(t *testing.T) {
 	t.Parallel()
@@ -24,7 +27,7 @@ func TestReceiveEarliest(t *testing.T) {
 	client := newConsumer(t, server, "orders", azeventhubs.DefaultConsumerGroup, noRetry)
 	for p := range partitions {
 		partition := strconv.Itoa(p)
-		events := receive(t, newReceiver(t, client, partition, azeventhubs.PartitionClientOptions{StartPosition: earliest}), each)
+		events := receive(t, newReceiver(t, client, partition, fromEarliest), each)
 		requireGenerated(t, partition, 0, events)
 		require.Len(t, events[0].Body, 200)
 		require.Equal(t, map[string]any{"source": "standin", "tens": int64(3)}, events[30].Properties)
@@ -38,7 +41,7 @@ func TestStartPositions(t *testing.T) {
 	const last = 499
 	server := standin.Start(t, standin.Options{Partitions: 1, Events: last + 1})
 	client := newConsumer(t, server, "orders", azeventhubs.DefaultConsumerGroup, noRetry)
-	all := receive(t, newReceiver(t, client, "0", azeventhubs.PartitionClientOptions{StartPosition: earliest}), last+1)
+	all := receive(t, newReceiver(t, client, "0", fromEarliest), last+1)
 	at := all[100]
 	require.NotEqual(t, "100", at.Offset) // an offset is not a sequence number
 
@@ -57,6 +60,7 @@ func TestStartPositions(t *testing.T) {
 		"last offset included": {azeventhubs.StartPosition{Offset: &all[last].Offset, Inclusive: true}, last},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			receiver := newReceiver(t, client, "0", azeventhubs.PartitionClientOptions{StartPosition: start.position})
 			requireGenerated(t, "0", start.first, receive(t, receiver, 1))
 		})
@@ -69,6 +73,7 @@ func TestStartPositions(t *testing.T) {
 		"opaque offset":         {Offset: to.Ptr("opaque")},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			receiver := newReceiver(t, client, "0", azeventhubs.PartitionClientOptions{StartPosition: position})
 			_, err := receiver.ReceiveEvents(testContext(t), 1, nil)
 			require.ErrorContains(t, err, "com.microsoft:argument-error")
@@ -100,7 +105,7 @@ func TestReceiveWhileAppending(t *testing.T) {
 	t.Parallel()
 	server := standin.Start(t, standin.Options{Partitions: 2, AppendRate: 2000})
 	client := newConsumer(t, server, "orders", azeventhubs.DefaultConsumerGroup, noRetry)
-	receiver := newReceiver(t, client, "0", azeventhubs.PartitionClientOptions{StartPosition: earliest})
+	receiver := newReceiver(t, client, "0", fromEarliest)
 	requireGenerated(t, "0", 0, receive(t, receiver, 1000))
 }
 
@@ -121,8 +126,9 @@ func TestCredit(t *testing.T) {
 func TestEpochs(t *testing.T) {
 	t.Parallel()
 	server := standin.Start(t, standin.Options{Partitions: 1, Events: 1})
-	// One event only, so that a receiver whose link is stolen has nothing buffered that it would return before the error.
+	// One event only, so that a receiver whose link is stolen has nothing buffered to return before the error.
 	attach := func(t *testing.T, group string, level *int64) *azeventhubs.PartitionClient {
+		t.Helper()
 		return newReceiver(t, newConsumer(t, server, "orders", group, noRetry), "0",
 			azeventhubs.PartitionClientOptions{StartPosition: earliest, OwnerLevel: level})
 	}
@@ -175,7 +181,7 @@ func TestFaults(t *testing.T) {
 	t.Parallel()
 	server := standin.Start(t, standin.Options{Partitions: 1, Events: 100})
 	client := newConsumer(t, server, "orders", azeventhubs.DefaultConsumerGroup, retry)
-	receiver := newReceiver(t, client, "0", azeventhubs.PartitionClientOptions{StartPosition: earliest})
+	receiver := newReceiver(t, client, "0", fromEarliest)
 	requireGenerated(t, "0", 0, receive(t, receiver, 100))
 
 	require.Equal(t, 1, server.DetachLinks())
@@ -193,7 +199,7 @@ func TestStop(t *testing.T) {
 	t.Parallel()
 	server := standin.Start(t, standin.Options{Partitions: 1, Events: 1})
 	client := newConsumer(t, server, "orders", azeventhubs.DefaultConsumerGroup, noRetry)
-	receiver := newReceiver(t, client, "0", azeventhubs.PartitionClientOptions{StartPosition: earliest})
+	receiver := newReceiver(t, client, "0", fromEarliest)
 	receive(t, receiver, 1)
 	server.Stop()
 	server.Stop()
@@ -201,7 +207,7 @@ func TestStop(t *testing.T) {
 	defer cancel()
 	_, err := receiver.ReceiveEvents(ctx, 1, nil)
 	require.Error(t, err)
-	require.False(t, errors.Is(err, context.DeadlineExceeded), err)
+	require.NotErrorIs(t, err, context.DeadlineExceeded)
 }
 
 // BenchmarkReceive measures the unmodified SDK against the server: 16 partitions, events of some 200 bytes.
@@ -227,16 +233,19 @@ func BenchmarkReceive(b *testing.B) {
 }
 
 func drain(ctx context.Context, client *azeventhubs.ConsumerClient, partition string, count int) error {
-	receiver, err := client.NewPartitionClient(partition, &azeventhubs.PartitionClientOptions{StartPosition: earliest})
+	receiver, err := client.NewPartitionClient(partition, &fromEarliest)
 	if err != nil {
-		return err
+		return fmt.Errorf("attach to partition %s: %w", partition, err)
 	}
 	for got := 0; got < count; {
 		events, err := receiver.ReceiveEvents(ctx, min(count-got, 100), nil)
 		if err != nil {
-			return err
+			return fmt.Errorf("receive from partition %s: %w", partition, err)
 		}
 		got += len(events)
 	}
-	return receiver.Close(ctx)
+	if err := receiver.Close(ctx); err != nil {
+		return fmt.Errorf("detach from partition %s: %w", partition, err)
+	}
+	return nil
 }

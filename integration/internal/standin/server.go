@@ -55,8 +55,8 @@ type Server struct {
 	stop func()
 }
 
-// Start starts a server and stops it when the test ends. It installs the server's packages first if need be. Where there
-// is no Node that can run it, it skips the test.
+// Start starts a server and stops it when the test ends. It installs the server's packages first if need be. Where
+// there is no Node that can run it, it skips the test.
 func Start(tb testing.TB, options Options) *Server {
 	tb.Helper()
 	if options.Hub == "" {
@@ -68,7 +68,8 @@ func Start(tb testing.TB, options Options) *Server {
 	node := findNode(tb)
 	dir := install(tb)
 
-	cmd := exec.Command(node, "server.js",
+	running, kill := context.WithCancel(context.Background()) // not the test's, which ends before its clean-up
+	cmd := exec.CommandContext(running, node, "server.js",
 		"--hub", options.Hub,
 		"--partitions", strconv.Itoa(options.Partitions),
 		"--port", strconv.Itoa(options.Port),
@@ -90,21 +91,22 @@ func Start(tb testing.TB, options Options) *Server {
 		tb.Fatalf("stand-in: %v", err)
 	}
 
-	answers, exited := make(chan []byte), make(chan struct{})
+	answers, stopping, exited := make(chan []byte), make(chan struct{}), make(chan struct{})
 	server := &Server{tb: tb, hub: options.Hub, stdin: stdin, answers: answers}
-	stopping, stopReading := context.WithCancel(context.Background())
 	go func() {
 		defer close(exited)
 		readLines(stopping, stdout, answers)
 		_ = cmd.Wait() // what it has to say is on stderr
 	}()
 	server.stop = sync.OnceFunc(func() {
-		stopReading()
+		defer kill()
+		close(stopping)
 		_ = stdin.Close()
 		select {
 		case <-exited:
 		case <-time.After(answerTimeout):
-			_ = cmd.Process.Kill()
+			tb.Errorf("stand-in did not stop within %v", answerTimeout)
+			kill()
 			<-exited
 		}
 		if stderr.Len() > 0 {
@@ -122,16 +124,16 @@ func Start(tb testing.TB, options Options) *Server {
 	return server
 }
 
-// readLines hands on lines until the reader ends. What comes after the stop is read and dropped, so that the server never
-// waits for a full pipe.
-func readLines(stopping context.Context, reader io.Reader, lines chan<- []byte) {
+// readLines hands on lines until the reader ends. What comes after the stop is read and dropped, so that the server
+// never waits for a full pipe.
+func readLines(stopping <-chan struct{}, reader io.Reader, lines chan<- []byte) {
 	defer close(lines)
 	scanner := bufio.NewScanner(reader)
 	scanner.Buffer(nil, 1<<20) // the statistics of a thousand partitions
 	for scanner.Scan() {
 		select {
 		case lines <- bytes.Clone(scanner.Bytes()):
-		case <-stopping.Done():
+		case <-stopping:
 		}
 	}
 }
@@ -183,8 +185,8 @@ func (s *Server) Stats() []PartitionStats {
 	return stats.Partitions
 }
 
-// DetachLinks ends the link of every receiver with amqp:link:detach-forced, as the service does when it moves a partition,
-// and returns how many there were. The SDK attaches again.
+// DetachLinks ends the link of every receiver with amqp:link:detach-forced, as the service does when it moves a
+// partition, and returns how many there were. The SDK attaches again.
 func (s *Server) DetachLinks() int {
 	s.tb.Helper()
 	var detached struct{ Links int }
@@ -241,5 +243,8 @@ func (s *Server) read(answer any) error {
 	if answer == nil {
 		return nil
 	}
-	return json.Unmarshal(line, answer)
+	if err := json.Unmarshal(line, answer); err != nil {
+		return fmt.Errorf("not the answer expected: %q: %w", line, err)
+	}
+	return nil
 }
