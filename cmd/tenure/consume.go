@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/tenure-go/tenure/cmd/tenure/internal/cluster"
+	"github.com/tenure-go/tenure/cmd/tenure/internal/consume"
+	"github.com/tenure-go/tenure/cmd/tenure/internal/problem"
+	"github.com/tenure-go/tenure/etcdstore"
+	"github.com/tenure-go/tenure/etcdstore/eventhubs"
+	"github.com/tenure-go/tenure/lease"
+)
+
+// leaveLimit bounds the revoking of the lease at the end.
+const leaveLimit = 5 * time.Second
+
+const consumeHelp = `Print the events of an event hub, one JSON object a line, sharing its partitions with every other process that consumes the
+same hub in the same consumer group and etcd. When one is killed, the others take over within --ttl and a round of
+--update-interval or two, from its last checkpoints.
+
+Each line has partition, sequence_number, offset, enqueued_time, key (the partition key), properties, and body; a body that
+is no valid UTF-8 is in body_base64 instead, one that is no bytes in body_value.
+
+Only what was written to standard output without error is checkpointed: every --checkpoint-count events of a partition, and
+--checkpoint-interval after the first event that is not covered. Events can be printed twice, by the next owner of a
+partition, but are not left out. When the reader of a pipe has gone, nothing is checkpointed any more.
+
+The first SIGINT or SIGTERM finishes what is being printed, checkpoints it and gives the partitions up; the second ends at
+once.
+
+The connection string comes from EVENTHUB_CONNECTION_STRING or --connection-string-file. With --namespace the Azure identity
+of this machine is used instead (environment, workload identity, managed identity, az login).`
+
+// consumeFlags are the command's own.
+type consumeFlags struct {
+	hub                  consume.Hub
+	connectionStringFile string
+	from                 string
+	ttl                  time.Duration
+	updateInterval       time.Duration
+	strategy             string
+	checkpointCount      int
+	checkpointInterval   time.Duration
+}
+
+func (a *app) consumeCommand() *cobra.Command {
+	var f consumeFlags
+	command := &cobra.Command{
+		Use:     "consume",
+		Short:   "Print the events of an event hub, sharing its partitions with other processes",
+		Long:    consumeHelp,
+		Example: examples,
+		Args:    noArguments,
+		RunE: func(command *cobra.Command, _ []string) error {
+			return a.consume(command.Context(), f)
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&f.connectionStringFile, "connection-string-file", "", "`file` that holds the connection string")
+	flags.StringVar(&f.hub.Namespace, "namespace", "", "`host` name of the namespace, to log in with this machine's Azure identity")
+	flags.StringVar(&f.hub.EventHub, "event-hub", "", "`name` of the event hub (default: the connection string's EntityPath)")
+	flags.StringVar(&f.hub.ConsumerGroup, "consumer-group", azeventhubs.DefaultConsumerGroup, "`name` of the consumer group")
+	flags.StringVar(&f.from, "from", "earliest",
+		"where partitions without a checkpoint begin: earliest, latest, offset:N, sequence:N, or a `time` (RFC 3339)")
+	flags.StringVar(&f.hub.OwnerID, "owner-id", "", "`name` of this consumer; it must be its own (default: a random UUID)")
+	flags.DurationVar(&f.ttl, "ttl", 10*time.Second, "how long the partitions of a process that died stay its own")
+	flags.DurationVar(&f.updateInterval, "update-interval", 10*time.Second,
+		"how often partitions are claimed and renewed (times 0.8 to 1.3)")
+	flags.StringVar(&f.strategy, "strategy", string(azeventhubs.ProcessorStrategyBalanced),
+		"balanced claims one partition a round; greedy all that it may have")
+	flags.IntVar(&f.checkpointCount, "checkpoint-count", 1000, "checkpoint a partition after this many events")
+	flags.DurationVar(&f.checkpointInterval, "checkpoint-interval", 5*time.Second,
+		"checkpoint a partition this long after an event that is not covered")
+	return command
+}
+
+// check reports all that is wrong with the flags together.
+func (f *consumeFlags) check() error {
+	var problems []error
+	want := func(ok bool, format string, values ...any) {
+		if !ok {
+			problems = append(problems, fmt.Errorf(format, values...))
+		}
+	}
+	_, err := consume.ParsePosition(f.from)
+	want(err == nil, "--from: %w", err)
+	want(f.ttl >= time.Second && f.ttl%time.Second == 0, "--ttl is %v: want whole seconds", f.ttl)
+	want(f.updateInterval > 0, "--update-interval is %v: want more than nothing", f.updateInterval)
+	want(f.strategy == string(azeventhubs.ProcessorStrategyBalanced) || f.strategy == string(azeventhubs.ProcessorStrategyGreedy),
+		"--strategy is %q: want balanced or greedy", f.strategy)
+	want(f.checkpointCount > 0, "--checkpoint-count is %d: want one at least", f.checkpointCount)
+	want(f.checkpointInterval > 0, "--checkpoint-interval is %v: want more than nothing", f.checkpointInterval)
+	want(f.hub.ConsumerGroup != "", "--consumer-group is empty")
+	if len(problems) == 0 {
+		return nil
+	}
+	return &problem.Error{Kind: problem.Usage, What: "wrong flags", Err: errors.Join(problems...)}
+}
+
+// connectionString takes the secret from its file or from the environment.
+func (a *app) connectionString(f *consumeFlags) (string, error) {
+	const variable = "EVENTHUB_CONNECTION_STRING"
+	fromEnvironment, _ := a.lookup(variable)
+	switch {
+	case f.connectionStringFile != "" && f.hub.Namespace != "":
+		return "", &problem.Error{Kind: problem.Usage, What: "--connection-string-file and --namespace exclude each other",
+			Do: "A connection string names its namespace. Leave one of the two out."}
+	case f.connectionStringFile != "":
+		raw, err := os.ReadFile(f.connectionStringFile)
+		if err != nil {
+			return "", &problem.Error{Kind: problem.Usage, What: "--connection-string-file cannot be read", Err: err}
+		}
+		return strings.TrimSpace(string(raw)), nil
+	case f.hub.Namespace != "" && fromEnvironment != "":
+		a.log.Info("--namespace is given: " + variable + " is not used")
+		return "", nil
+	case fromEnvironment != "":
+		a.log.Info("taken from the environment", zap.String("variable", variable))
+	}
+	return strings.TrimSpace(fromEnvironment), nil
+}
+
+func (a *app) consume(ctx context.Context, f consumeFlags) (err error) {
+	if err := f.check(); err != nil {
+		return err
+	}
+	if f.hub.ConnectionString, err = a.connectionString(&f); err != nil {
+		return err
+	}
+	if f.hub.OwnerID == "" {
+		f.hub.OwnerID = uuid.NewString()
+	}
+	defer a.listenToSDK()()
+	defer func() {
+		// A signal before there was anything to finish is no failure.
+		if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			err = nil
+		}
+	}()
+
+	connected, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, connected.Close()) }()
+	if err := connected.RequireSpace(); err != nil {
+		return err
+	}
+	client, err := f.hub.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveLimit)
+		defer cancel()
+		if err := client.Close(closing); err != nil {
+			a.log.Debug("closing the Event Hubs client failed", zap.Error(err))
+		}
+	}()
+	return a.consumeHub(ctx, f, connected, client)
+}
+
+// consumeHub holds the lease while it consumes.
+func (a *app) consumeHub(ctx context.Context, f consumeFlags, connected *cluster.Cluster, client *azeventhubs.ConsumerClient) error {
+	bounded, cancel := context.WithTimeout(ctx, a.etcd.DialTimeout)
+	defer cancel()
+	keeper, err := lease.NewKeeper(bounded, connected.Client, &lease.Options{TTL: f.ttl, Logger: a.log.Named("lease")})
+	if err != nil {
+		return cluster.Explain(err)
+	}
+	defer func() {
+		leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveLimit)
+		defer cancel()
+		if err := keeper.Close(leaving); err != nil {
+			a.log.Warn("the lease could not be revoked; what is still held is free when it runs out", zap.Error(err))
+		}
+	}()
+	store, err := etcdstore.New(connected.Client, keeper, &etcdstore.Options{
+		Prefix: a.etcd.Prefix, Logger: a.log.Named("store"),
+	})
+	if err != nil {
+		return fmt.Errorf("make the store: %w", err)
+	}
+	err = consume.Run(ctx, consume.Config{
+		Client: client,
+		Store: eventhubs.New(store, &eventhubs.Options{
+			IdleLimit: max(time.Minute, 4*f.updateInterval), Logger: a.log.Named("store"),
+		}),
+		From:               f.from,
+		Strategy:           azeventhubs.ProcessorStrategy(f.strategy),
+		UpdateInterval:     f.updateInterval,
+		CheckpointCount:    f.checkpointCount,
+		CheckpointInterval: f.checkpointInterval,
+		Output:             a.stdout,
+		Log:                a.log,
+	})
+	switch {
+	case errors.Is(err, syscall.EPIPE):
+		return errBrokenPipe
+	case err != nil:
+		return consume.ExplainEnd(cluster.Explain(err))
+	}
+	return nil
+}

@@ -1,0 +1,39 @@
+package consume
+
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+)
+
+// output is standard output, shared by the readers.
+type output struct {
+	w        io.Writer
+	onFailed func() // called once, by the call that failed
+
+	writing sync.Mutex
+	failed  atomic.Pointer[error]
+}
+
+// write writes whole lines in one call. The first failure is final: every later call returns it.
+func (o *output) write(lines []byte) error {
+	o.writing.Lock()
+	defer o.writing.Unlock()
+	if err := o.failure(); err != nil {
+		return err
+	}
+	if _, err := o.w.Write(lines); err != nil {
+		o.failed.Store(&err)
+		o.onFailed()
+		return err //nolint:wrapcheck // Named by the command, which knows what the output is.
+	}
+	return nil
+}
+
+// failure returns the error that ended the output, if one did. It does not wait for a write that is stuck.
+func (o *output) failure() error {
+	if err := o.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}

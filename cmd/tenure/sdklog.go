@@ -1,0 +1,24 @@
+package main
+
+import (
+	"strings"
+
+	azlog "github.com/Azure/azure-sdk-for-go/sdk/azcore/log"
+	"go.uber.org/zap"
+)
+
+// listenToSDK passes on what the Azure SDK says: failures that it tells nobody else of as warnings, the rest for debugging.
+// stop ends it. The SDK has one listener for the whole process.
+func (a *app) listenToSDK() (stop func()) {
+	log := a.log.Named("sdk")
+	azlog.SetListener(func(event azlog.Event, message string) {
+		// The Processor tries each again in its next round.
+		if strings.HasPrefix(message, "failed to create partition client") ||
+			strings.HasPrefix(message, "Failed to relinquish ownerships") {
+			log.Warn(message)
+			return
+		}
+		log.Debug(message, zap.String("event", string(event)))
+	})
+	return func() { azlog.SetListener(nil) }
+}
