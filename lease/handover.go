@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -120,12 +121,17 @@ func (k *Keeper) revokeOlder(ctx context.Context, t *Term) {
 func (k *Keeper) revokeAll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, k.ttl)
 	defer cancel()
-	var problems []error
-	for _, id := range k.unrevoked() {
-		if err := k.revoke(ctx, id); err != nil {
-			problems = append(problems, fmt.Errorf("lease: revoke %x; its keys stay until it runs out: %w", int64(id), err))
-		}
+	ids := k.unrevoked()
+	problems := make([]error, len(ids))
+	var revoking sync.WaitGroup
+	for i, id := range ids {
+		revoking.Go(func() {
+			if err := k.revoke(ctx, id); err != nil {
+				problems[i] = fmt.Errorf("lease: revoke %x; its keys stay until it runs out: %w", int64(id), err)
+			}
+		})
 	}
+	revoking.Wait()
 	return errors.Join(problems...)
 }
 

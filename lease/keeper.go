@@ -85,26 +85,33 @@ func newKeeper(ctx context.Context, e etcd, options Options, now func() time.Dur
 func (k *Keeper) Term(ctx context.Context) (*Term, error) {
 	for {
 		k.mu.Lock()
-		current, lacking, closed, changed := k.current, k.lacking, k.closed, k.changed
+		current, closed, changed := k.current, k.closed, k.changed
 		k.mu.Unlock()
 		if closed {
 			return nil, ErrClosed
 		}
-		if current != nil {
-			ended := current.Err()
-			if ended == nil {
-				return current, nil
-			}
-			if lacking == nil {
-				lacking = ended
-			}
+		if current != nil && current.Err() == nil {
+			return current, nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("lease: no trusted term: %w", because(ctx, lacking))
+			return nil, fmt.Errorf("lease: no trusted term: %w", because(ctx, k.whyNone()))
 		}
 	}
+}
+
+// whyNone returns why there is no trusted term.
+func (k *Keeper) whyNone() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.lacking == nil && k.current != nil {
+		return k.current.Err() // it has just ended
+	}
+	if k.lacking == nil {
+		return fmt.Errorf("%w: the lease was not renewed yet", ErrUnreachable)
+	}
+	return k.lacking
 }
 
 // Close closes the holder, ends the term with [ErrClosed] and revokes the lease, so that its keys are gone when Close
@@ -170,8 +177,8 @@ func (k *Keeper) serve(ctx context.Context, g *grant, cause error) error {
 		return ended
 	}
 	k.log.Warn("a lease can no longer be trusted", leaseID(g.term.id), zap.Error(ended))
-	if errors.Is(ended, ErrLeaseGone) {
-		k.forget(g.term.id)
+	if !g.term.handedOut() || errors.Is(ended, ErrLeaseGone) {
+		k.forget(g.term.id) // there are no keys on it
 	}
 	k.lacks(ended)
 	return ended

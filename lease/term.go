@@ -87,6 +87,13 @@ func (t *Term) begin(atLeast time.Duration) bool {
 	return t.begun
 }
 
+// handedOut reports whether the term has begun.
+func (t *Term) handedOut() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.begun
+}
+
 // confirm extends trust on a confirmed renewal that was sent at that time, unless the term has ended.
 func (t *Term) confirm(sent time.Duration) {
 	t.mu.Lock()
