@@ -355,10 +355,10 @@ func TestFailuresAreRetriedWithinTheThird(t *testing.T) {
 		f.set(func() {
 			f.answer = func(string, *pb.ResponseHeader) error { return rpctypes.ErrNoLeader }
 		})
-		time.Sleep(5 * time.Second)
+		time.Sleep(4 * time.Second) // with what the last renewal leaves of the third, less than trust lasts
 		require.NoError(t, term.Err())
 		tries := f.count("keepAlive") - before
-		require.Greater(t, tries, 2)
+		require.Greater(t, tries, 1)
 		require.Less(t, tries, 25)
 		f.set(func() { f.answer = nil })
 		time.Sleep(900 * time.Millisecond)
