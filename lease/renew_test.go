@@ -361,7 +361,7 @@ func TestFailuresAreRetriedWithinTheThird(t *testing.T) {
 		require.Greater(t, tries, 1)
 		require.Less(t, tries, 25)
 		f.set(func() { f.answer = nil })
-		time.Sleep(900 * time.Millisecond)
+		time.Sleep(time.Second + time.Millisecond) // the longest wait between retries
 		synctest.Wait()
 		require.Greater(t, time.Until(term.TrustedUntil()), 7*time.Second)
 	})
