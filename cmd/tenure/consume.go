@@ -141,6 +141,10 @@ func (a *app) consume(ctx context.Context, f consumeFlags) (err error) {
 	if f.hub.OwnerID == "" {
 		f.hub.OwnerID = uuid.NewString()
 	}
+	client, err := f.hub.Client()
+	if err != nil {
+		return err
+	}
 	defer a.listenToSDK()()
 	defer func() {
 		// A signal before there was anything to finish is no failure.
@@ -157,10 +161,6 @@ func (a *app) consume(ctx context.Context, f consumeFlags) (err error) {
 	if err := connected.RequireSpace(); err != nil {
 		return err
 	}
-	client, err := f.hub.Open(ctx)
-	if err != nil {
-		return err
-	}
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveLimit)
 		defer cancel()
@@ -168,11 +168,14 @@ func (a *app) consume(ctx context.Context, f consumeFlags) (err error) {
 			a.log.Debug("closing the Event Hubs client failed", zap.Error(err))
 		}
 	}()
+	if err := client.Check(ctx); err != nil {
+		return err
+	}
 	return a.consumeHub(ctx, f, connected, client)
 }
 
 // consumeHub holds the lease while it consumes.
-func (a *app) consumeHub(ctx context.Context, f consumeFlags, connected *cluster.Cluster, client *azeventhubs.ConsumerClient) error {
+func (a *app) consumeHub(ctx context.Context, f consumeFlags, connected *cluster.Cluster, client *consume.Client) error {
 	bounded, cancel := context.WithTimeout(ctx, a.etcd.DialTimeout)
 	defer cancel()
 	keeper, err := lease.NewKeeper(bounded, connected.Client, &lease.Options{TTL: f.ttl, Logger: a.log.Named("lease")})

@@ -32,84 +32,99 @@ type Hub struct {
 	OwnerID string
 }
 
-// Open makes the client and asks the service about the hub, so that whatever is wrong is known before any work begins.
-// Mistakes in the settings and what the service objects to are each a [problem.Error].
-func (h Hub) Open(ctx context.Context) (*azeventhubs.ConsumerClient, error) {
-	client, where, err := h.client()
-	if err != nil {
-		return nil, err
-	}
-	bounded, cancel := context.WithTimeout(ctx, hubTimeout)
-	defer cancel()
-	if _, err := client.GetEventHubProperties(bounded, nil); err != nil {
-		if ctx.Err() == nil {
-			err = where.explain(err)
-		}
-		return nil, errors.Join(err, client.Close(context.WithoutCancel(ctx)))
-	}
-	return client, nil
-}
-
-func (h Hub) client() (*azeventhubs.ConsumerClient, place, error) {
+// Client makes the client, without connecting. Mistakes in the settings are each a [problem.Error].
+func (h Hub) Client() (*Client, error) {
 	options := &azeventhubs.ConsumerClientOptions{ApplicationID: "tenure", InstanceID: h.OwnerID}
 	usage := func(what, do string) error { return &problem.Error{Kind: problem.Usage, What: what, Do: do} }
 	if h.ConnectionString == "" {
 		switch {
 		case h.Namespace == "":
-			return nil, place{}, usage("no Event Hubs namespace is given", "Put a connection string into "+
+			return nil, usage("no Event Hubs namespace is given", "Put a connection string into "+
 				"EVENTHUB_CONNECTION_STRING or a file for --connection-string-file, or give --namespace to log in with "+
 				"this machine's Azure identity.")
 		case !strings.Contains(h.Namespace, ".") || strings.ContainsAny(h.Namespace, "/;="):
-			return nil, place{}, usage("--namespace is not a host name",
+			return nil, usage("--namespace is not a host name",
 				"Write it in full, such as NAME.servicebus.windows.net.")
 		case h.EventHub == "":
-			return nil, place{}, usage("no event hub is given", "Name it with --event-hub.")
+			return nil, usage("no event hub is given", "Name it with --event-hub.")
 		}
 		credential, err := azidentity.NewDefaultAzureCredential(nil)
 		if err != nil {
-			return nil, place{}, &problem.Error{Kind: problem.EventHubs, What: "there is no Azure identity to log in with", Err: err}
+			return nil, &problem.Error{Kind: problem.EventHubs, What: "there is no Azure identity to log in with", Err: err}
 		}
 		client, err := azeventhubs.NewConsumerClient(h.Namespace, h.EventHub, h.ConsumerGroup, credential, options)
 		if err != nil {
-			return nil, place{}, fmt.Errorf("make the Event Hubs client: %w", err)
+			return nil, fmt.Errorf("make the Event Hubs client: %w", err)
 		}
-		return client, place{h.Namespace, h.EventHub}, nil
+		return &Client{client, h.Namespace, h.EventHub}, nil
 	}
 
 	parsed, err := azeventhubs.ParseConnectionString(h.ConnectionString)
 	if err != nil {
-		do := "Copy it anew from the portal: Endpoint=sb://NAME.servicebus.windows.net/;SharedAccessKeyName=...;SharedAccessKey=..."
-		if strings.Contains(h.ConnectionString, "AccountKey=") {
-			do = "It seems to be that of a storage account; needed is that of the Event Hubs namespace or hub."
-		}
-		// The SDK's own words never quote a key.
-		return nil, place{}, &problem.Error{Kind: problem.Usage, What: "the connection string cannot be read", Do: do, Err: err}
+		// Not with the SDK's words: where a semicolon is missing, they can quote a key.
+		return nil, unreadable(h.ConnectionString)
 	}
 	name, asked := h.EventHub, h.EventHub
 	if parsed.EntityPath != nil {
 		if h.EventHub != "" && !strings.EqualFold(h.EventHub, *parsed.EntityPath) {
-			return nil, place{}, usage(
+			return nil, usage(
 				fmt.Sprintf("--event-hub is %q but the connection string is for %q", h.EventHub, *parsed.EntityPath),
 				"Leave out --event-hub, or use the connection string of that hub or of the namespace.")
 		}
 		name, asked = *parsed.EntityPath, ""
 	}
 	if name == "" {
-		return nil, place{}, usage("no event hub is given",
+		return nil, usage("no event hub is given",
 			"Name it with --event-hub, or use the connection string of a hub, which ends in EntityPath=...")
 	}
 	client, err := azeventhubs.NewConsumerClientFromConnectionString(h.ConnectionString, asked, h.ConsumerGroup, options)
 	if err != nil {
-		return nil, place{}, &problem.Error{Kind: problem.Usage, What: "the connection string cannot be used", Err: err}
+		return nil, unreadable(h.ConnectionString)
 	}
-	return client, place{parsed.FullyQualifiedNamespace, name}, nil
+	return &Client{client, parsed.FullyQualifiedNamespace, name}, nil
 }
 
-// place is the hub in the service's words.
-type place struct{ namespace, hub string }
+// unreadable says what seems to be wrong with a connection string without showing any of it.
+func unreadable(connectionString string) error {
+	what := "the connection string cannot be read"
+	do := "Copy it anew, whole and without quotation marks: Endpoint=sb://NAME.servicebus.windows.net/;" +
+		"SharedAccessKeyName=...;SharedAccessKey=..."
+	folded := strings.ToLower(connectionString)
+	for _, part := range []string{"Endpoint", "SharedAccessKeyName", "SharedAccessKey"} {
+		if !strings.Contains(";"+folded, ";"+strings.ToLower(part)+"=") {
+			what += ": it has no part " + part + "="
+			break
+		}
+	}
+	if strings.Contains(folded, "accountkey=") {
+		do = "It seems to be that of a storage account; needed is that of the Event Hubs namespace or hub."
+	}
+	return &problem.Error{Kind: problem.Usage, What: what, Do: do}
+}
+
+// Client is an SDK client and the hub that it was made for.
+type Client struct {
+	*azeventhubs.ConsumerClient
+
+	namespace, hub string
+}
+
+// Check asks the service about the hub, so that whatever it objects to is known before any work begins, as a
+// [problem.Error].
+func (c *Client) Check(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, hubTimeout)
+	defer cancel()
+	if _, err := c.GetEventHubProperties(bounded, nil); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err() //nolint:wrapcheck // The caller's own.
+		}
+		return c.explain(err)
+	}
+	return nil
+}
 
 // explain says in words what the service, or the way to it, objects to.
-func (p place) explain(err error) error {
+func (c *Client) explain(err error) error {
 	trouble := func(what, do string) error {
 		return &problem.Error{Kind: problem.EventHubs, What: what, Do: do, Err: err}
 	}
@@ -118,21 +133,21 @@ func (p place) explain(err error) error {
 	var service *azeventhubs.Error
 	switch {
 	case isNotFound(err):
-		return trouble(fmt.Sprintf("there is no event hub %q in %s", p.hub, p.namespace), "Check --event-hub, or the EntityPath.")
+		return trouble(fmt.Sprintf("there is no event hub %q in %s", c.hub, c.namespace), "Check --event-hub, or the EntityPath.")
 	case errors.As(err, &login), strings.Contains(err.Error(), "DefaultAzureCredential"):
 		return trouble("no Azure identity could be used", "Log in (az login), or set up a managed or workload identity; "+
 			"or use a connection string.")
 	case errors.As(err, &service) && service.Code == azeventhubs.ErrorCodeUnauthorizedAccess:
-		return trouble(fmt.Sprintf("%s does not let this client listen to %q", p.namespace, p.hub),
+		return trouble(fmt.Sprintf("%s does not let this client listen to %q", c.namespace, c.hub),
 			"Check the key in the connection string, which needs the Listen right; an identity needs the role "+
 				"Azure Event Hubs Data Receiver.")
 	case errors.As(err, &unknownHost):
-		return trouble(fmt.Sprintf("the name %s cannot be resolved", p.namespace), "Check the namespace and this machine's DNS.")
+		return trouble(fmt.Sprintf("the name %s cannot be resolved", c.namespace), "Check the namespace and this machine's DNS.")
 	case errors.Is(err, context.DeadlineExceeded), isNetwork(err):
-		return trouble(fmt.Sprintf("%s cannot be reached", p.namespace),
+		return trouble(fmt.Sprintf("%s cannot be reached", c.namespace),
 			"Check the namespace, and that port 5671 is open to it.")
 	}
-	return trouble(fmt.Sprintf("event hub %q in %s cannot be used", p.hub, p.namespace), "")
+	return trouble(fmt.Sprintf("event hub %q in %s cannot be used", c.hub, c.namespace), "")
 }
 
 // isNotFound looks for the service's two ways to say so: the status of a management answer, whose type the SDK does not

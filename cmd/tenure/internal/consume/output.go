@@ -1,10 +1,14 @@
 package consume
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
 )
+
+var errOutput = errors.New("standard output failed")
 
 // output is standard output, shared by the readers.
 type output struct {
@@ -23,9 +27,10 @@ func (o *output) write(lines []byte) error {
 		return err
 	}
 	if _, err := o.w.Write(lines); err != nil {
+		err = fmt.Errorf("%w: %w", errOutput, err)
 		o.failed.Store(&err)
 		o.onFailed()
-		return err //nolint:wrapcheck // Named by the command, which knows what the output is.
+		return err
 	}
 	return nil
 }

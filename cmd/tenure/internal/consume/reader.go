@@ -138,6 +138,8 @@ func reason(err error) string {
 	case errors.Is(err, etcdstore.ErrOwnershipLost),
 		errors.As(err, &hub) && hub.Code == azeventhubs.ErrorCodeOwnershipLost:
 		return "ownership lost"
+	case errors.Is(err, errOutput):
+		return "output failed"
 	case errors.Is(err, etcdstore.ErrCheckpointConflict):
 		return "checkpoint changed by another writer"
 	case errors.As(err, &hub) && hub.Code == azeventhubs.ErrorCodeConnectionLost:

@@ -23,7 +23,7 @@ const (
 
 // Config says what to consume and how.
 type Config struct {
-	Client *azeventhubs.ConsumerClient
+	Client *Client
 	Store  azeventhubs.CheckpointStore
 
 	// From is where a partition without a checkpoint begins, as [ParsePosition] reads it.
@@ -48,7 +48,7 @@ func Run(ctx context.Context, config Config) error {
 		return err
 	}
 	points := &startingPoints{CheckpointStore: config.Store}
-	processor, err := azeventhubs.NewProcessor(config.Client, points, &azeventhubs.ProcessorOptions{
+	processor, err := azeventhubs.NewProcessor(config.Client.ConsumerClient, points, &azeventhubs.ProcessorOptions{
 		LoadBalancingStrategy: config.Strategy,
 		UpdateInterval:        config.UpdateInterval,
 		StartPositions:        azeventhubs.StartPositions{Default: from},
@@ -156,7 +156,7 @@ func (c *consumer) start(client *azeventhubs.ProcessorPartitionClient, receiving
 // failUnlessLost remembers what went wrong with a reader's last checkpoint: it is the command's failure, unless the partition
 // is another owner's by now, who goes on from the checkpoint that is there.
 func (c *consumer) failUnlessLost(err error) {
-	if err == nil || reason(err) != "failed" || c.out.failure() != nil {
+	if err == nil || reason(err) != "failed" {
 		return
 	}
 	c.fail(err)
