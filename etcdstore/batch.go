@@ -20,9 +20,6 @@ const (
 	defaultMaxBytes = 1 << 20
 )
 
-// partsPerBatch keeps one transaction's time in etcd, which nothing else can use, at a few milliseconds.
-const partsPerBatch = 64
-
 // batchesInFlight is how many transactions of one call are under way at a time. More do not go faster: etcd applies them in
 // a row.
 const batchesInFlight = 3
@@ -61,9 +58,18 @@ func (l *limits) learn(refusal error, ops, bytes int) bool {
 // part is a conditional transaction of its own that shares one request, and so one raft entry, with others. Every compare
 // of a request is judged on the state before it, and the parts have no key in common, so they do not touch each other.
 type part struct {
-	txn   clientv3.Op
-	depth int // operations on its longest path, itself not counted
-	size  int // bytes on the wire, roughly
+	compares  []clientv3.Cmp
+	then      []clientv3.Op
+	otherwise func() []clientv3.Op // what tells why the compares failed; nil for nothing
+	depth     int                  // operations on the longest path of it all
+	size      int                  // bytes on the wire, roughly
+}
+
+func (p part) txn() clientv3.Op {
+	if p.otherwise == nil {
+		return clientv3.OpTxn(p.compares, p.then, nil)
+	}
+	return clientv3.OpTxn(p.compares, p.then, p.otherwise())
 }
 
 // outcome is what became of a part: etcd's answer, or an error.
@@ -78,82 +84,150 @@ type outcome struct {
 // settle sends the parts in as few transactions as the server's limits allow and returns each one's outcome.
 func (s *Store) settle(ctx context.Context, parts []part) []outcome {
 	outcomes := make([]outcome, len(parts))
-	s.settleInto(ctx, parts, outcomes, false)
+	s.inBatches(s.limits.fitFlat, parts, outcomes, func(batch []part, into []outcome) {
+		s.settleFlat(ctx, batch, into)
+	})
 	return outcomes
 }
 
-func (s *Store) settleInto(ctx context.Context, parts []part, outcomes []outcome, repeated bool) {
+// inBatches cuts the parts into batches that fit, and has a few settled at a time.
+func (s *Store) inBatches(
+	fit func([]part) int, parts []part, outcomes []outcome, settle func(batch []part, into []outcome),
+) {
+	if n := fit(parts); n == len(parts) {
+		settle(parts, outcomes)
+		return
+	}
 	var running sync.WaitGroup
 	defer running.Wait()
 	slots := make(chan struct{}, batchesInFlight)
 	for len(parts) > 0 {
-		n := s.limits.fit(parts)
+		n := fit(parts)
 		batch, into := parts[:n], outcomes[:n]
 		parts, outcomes = parts[n:], outcomes[n:]
 		slots <- struct{}{}
 		running.Go(func() {
 			defer func() { <-slots }()
-			s.settleBatch(ctx, batch, into, repeated)
+			settle(batch, into)
 		})
 	}
 }
 
-// fit returns how many of the parts go into one transaction, at least one.
-func (l *limits) fit(parts []part) int {
+// fitFlat returns how many of the parts go into one transaction side by side, at least one if there are any.
+func (l *limits) fitFlat(parts []part) int {
 	ops, bytes := int(l.ops.Load()), int(l.bytes.Load())
-	depth, size := 0, 0
+	compares, then, size := 0, 0, 0
 	for i, p := range parts {
-		depth, size = max(depth, p.depth), size+p.size
-		if i > 0 && (i == partsPerBatch || i+1+depth > ops || size > bytes) {
+		compares, then, size = compares+len(p.compares), then+len(p.then), size+p.size
+		if i > 0 && (max(compares, then) > ops || size > bytes) {
 			return i
 		}
 	}
 	return len(parts)
 }
 
-func (s *Store) settleBatch(ctx context.Context, parts []part, outcomes []outcome, repeated bool) {
+// fitNested is fitFlat for parts that are transactions within one.
+func (l *limits) fitNested(parts []part) int {
+	ops, bytes := int(l.ops.Load()), int(l.bytes.Load())
+	depth, size := 0, 0
+	for i, p := range parts {
+		depth, size = max(depth, p.depth), size+p.size
+		if i > 0 && (i+1+depth > ops || size > bytes) {
+			return i
+		}
+	}
+	return len(parts)
+}
+
+// settleFlat sends parts with all their compares in one place, which is what etcd decides fastest. If one of them fails
+// nothing is applied and each part is decided by itself.
+func (s *Store) settleFlat(ctx context.Context, parts []part, outcomes []outcome) {
+	if len(parts) <= 1 {
+		s.settleNested(ctx, parts, outcomes, false)
+		return
+	}
+	var all part
+	for _, p := range parts {
+		all.compares = append(all.compares, p.compares...)
+		all.then = append(all.then, p.then...)
+		all.size += p.size
+	}
+	resp, err := s.send(ctx, all.txn())
+	if err == nil && resp.Succeeded {
+		responses := resp.Responses
+		for i, p := range parts {
+			outcomes[i] = outcome{
+				TxnResponse: &pb.TxnResponse{Succeeded: true, Responses: responses[:len(p.then)]},
+				revision:    resp.Header.Revision,
+				repeated:    resp.repeated,
+			}
+			responses = responses[len(p.then):]
+		}
+		return
+	}
+	if err != nil {
+		if !spoilt(ctx, err) {
+			fail(outcomes, resp.repeated, err)
+			return
+		}
+		s.limits.learn(err, max(len(all.compares), len(all.then)), all.size)
+	}
+	s.inBatches(s.limits.fitNested, parts, outcomes, func(batch []part, into []outcome) {
+		s.settleNested(ctx, batch, into, resp.repeated)
+	})
+}
+
+// settleNested sends parts as transactions within one, a single one as itself. repeated tells that an earlier request
+// with them went unanswered.
+func (s *Store) settleNested(ctx context.Context, parts []part, outcomes []outcome, repeated bool) {
+	if len(parts) == 0 {
+		return
+	}
 	txns := make([]clientv3.Op, len(parts))
 	depth, size := 0, 0
 	for i, p := range parts {
-		txns[i] = p.txn
+		txns[i] = p.txn()
 		depth, size = max(depth, p.depth), size+p.size
 	}
-	shared := clientv3.OpTxn(nil, txns, nil)
-	if len(parts) == 1 {
-		shared = parts[0].txn
+	shared := txns[0]
+	if len(parts) > 1 {
+		shared = clientv3.OpTxn(nil, txns, nil)
 	}
 	resp, err := s.send(ctx, shared)
 	repeated = repeated || resp.repeated
 	switch {
 	case err == nil && len(parts) == 1:
-		outcomes[0] = outcome{TxnResponse: (*pb.TxnResponse)(resp.TxnResponse), revision: resp.Header.Revision, repeated: repeated}
+		decided := (*pb.TxnResponse)(resp.TxnResponse)
+		outcomes[0] = outcome{TxnResponse: decided, revision: resp.Header.Revision, repeated: repeated}
 	case err == nil:
 		for i := range parts {
-			outcomes[i] = outcome{
-				TxnResponse: resp.Responses[i].GetResponseTxn(),
-				revision:    resp.Header.Revision,
-				repeated:    repeated,
-			}
+			decided := resp.Responses[i].GetResponseTxn()
+			outcomes[i] = outcome{TxnResponse: decided, revision: resp.Header.Revision, repeated: repeated}
 		}
-	case refused(ctx, err) && len(parts) > 1:
-		// One part may have spoilt it for the others: a limit, or a key that this user may not touch. What a part was sent
-		// with stays the same, so that sending it again still settles it.
-		if !s.limits.learn(err, len(parts)+depth, size) {
-			half := len(parts) / 2
-			s.settleBatch(ctx, parts[:half], outcomes[:half], repeated)
-			s.settleBatch(ctx, parts[half:], outcomes[half:], repeated)
+	case len(parts) > 1 && spoilt(ctx, err):
+		// What a part was sent with stays the same, so that sending it again still settles it.
+		if s.limits.learn(err, len(parts)+depth, size) {
+			s.inBatches(s.limits.fitNested, parts, outcomes, func(batch []part, into []outcome) {
+				s.settleNested(ctx, batch, into, repeated)
+			})
 			return
 		}
-		s.settleInto(ctx, parts, outcomes, repeated)
+		half := len(parts) / 2
+		s.settleNested(ctx, parts[:half], outcomes[:half], repeated)
+		s.settleNested(ctx, parts[half:], outcomes[half:], repeated)
 	default:
-		for i := range parts {
-			outcomes[i] = outcome{repeated: repeated, err: unknownIf(repeated, err)}
-		}
+		fail(outcomes, repeated, err)
 	}
 }
 
-// refused reports whether etcd itself turned the whole transaction down, for a reason that may lie in one part of it.
-// A missing lease is missing for all.
-func refused(ctx context.Context, err error) bool {
+// spoilt reports whether etcd turned a transaction down for a reason that may lie in one part of it: a limit, or a key that
+// this user may not touch. A missing lease is missing for all.
+func spoilt(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && !errors.Is(err, lease.ErrLeaseGone)
+}
+
+func fail(outcomes []outcome, repeated bool, err error) {
+	for i := range outcomes {
+		outcomes[i] = outcome{repeated: repeated, err: unknownIf(repeated, err)}
+	}
 }

@@ -139,28 +139,29 @@ func (f *flight) compares() []clientv3.Cmp {
 	}
 }
 
-// puts are what is applied then: the checkpoint and the caller's own operations.
-func (f *flight) puts() []clientv3.Op {
-	return append([]clientv3.Op{clientv3.OpPut(f.lane.checkpoint, f.value)}, f.ops...)
-}
-
 func (f *flight) size() int {
 	return 2*len(f.lane.ownership) + 4*len(f.lane.checkpoint) + len(f.value) + 64
 }
 
 // part is the write as a transaction of its own, which on failure reads what stands there instead.
 func (f *flight) part() part {
-	puts := f.puts()
-	reads := []clientv3.Op{clientv3.OpGet(f.lane.ownership), clientv3.OpGet(f.lane.checkpoint)}
-	p := part{depth: 2 + len(f.ops), size: f.size()}
-	switch {
-	case f.mode == asHolder && f.ever:
+	p := part{
+		compares: f.compares(),
+		then:     append([]clientv3.Op{clientv3.OpPut(f.lane.checkpoint, f.value)}, f.ops...),
+		otherwise: func() []clientv3.Op {
+			return []clientv3.Op{clientv3.OpGet(f.lane.ownership), clientv3.OpGet(f.lane.checkpoint)}
+		},
+		depth: 2 + len(f.ops),
+		size:  f.size(),
+	}
+	if f.mode == asHolder && f.ever {
 		// A partition that nobody owns may be written as well, by whoever has held it.
-		free := []clientv3.Cmp{unchanged(f.lane.ownership, 0), unchanged(f.lane.checkpoint, f.chain)}
-		p.txn = clientv3.OpTxn(f.compares(), puts, []clientv3.Op{clientv3.OpTxn(free, puts, reads)})
+		reads := p.otherwise
+		p.otherwise = func() []clientv3.Op {
+			free := []clientv3.Cmp{unchanged(f.lane.ownership, 0), unchanged(f.lane.checkpoint, f.chain)}
+			return []clientv3.Op{clientv3.OpTxn(free, p.then, reads())}
+		}
 		p.depth, p.size = p.depth+2, 2*p.size
-	default:
-		p.txn = clientv3.OpTxn(f.compares(), puts, reads)
 	}
 	return p
 }

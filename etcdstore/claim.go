@@ -117,30 +117,35 @@ func (s *Store) newClaim(o Ownership, etag int64, options *ClaimOptions) *claim 
 			c.record.PreviousOwner, c.record.Reason = t.previousOwner, t.reason
 		}
 	}
-	if !c.renews && before.etag == etag {
+	if !c.renews && before.etag == etag && len(before.owner) <= maxPreviousOwner {
 		c.record.PreviousOwner = before.owner
 	}
 	return c
 }
+
+// maxPreviousOwner keeps a record within what its own owner id was checked for.
+const maxPreviousOwner = 4 << 10
 
 // part is the claim as a transaction: compare, put, and the checkpoint at the same revision. What stands there instead is
 // read if the compare fails, to know one's own claim again if an earlier copy of it has won.
 func (c *claim) part(id clientv3.LeaseID) part {
 	value := string(c.record.encode())
 	read := clientv3.OpGet(c.checkpoint)
-	win := []clientv3.Op{clientv3.OpPut(c.key, value, clientv3.WithLease(id)), read}
-	lose := []clientv3.Op{clientv3.OpGet(c.key), read}
-	size := 2*len(c.key) + 2*len(c.checkpoint) + len(value) + 64
-	txn := clientv3.OpTxn([]clientv3.Cmp{unchanged(c.key, c.etag)}, win, lose)
-	if !c.grantIfGone {
-		return part{txn: txn, depth: 2, size: size}
+	p := part{
+		compares:  []clientv3.Cmp{unchanged(c.key, c.etag)},
+		then:      []clientv3.Op{clientv3.OpPut(c.key, value, clientv3.WithLease(id)), read},
+		otherwise: func() []clientv3.Op { return []clientv3.Op{clientv3.OpGet(c.key), read} },
+		depth:     2,
+		size:      2*len(c.key) + 2*len(c.checkpoint) + len(value) + 64,
 	}
-	ifGone := clientv3.OpTxn([]clientv3.Cmp{unchanged(c.key, 0)}, win, lose)
-	return part{
-		txn:   clientv3.OpTxn([]clientv3.Cmp{unchanged(c.key, c.etag)}, win, []clientv3.Op{ifGone}),
-		depth: 3,
-		size:  2 * size,
+	if c.grantIfGone {
+		lost := p.otherwise
+		p.otherwise = func() []clientv3.Op {
+			return []clientv3.Op{clientv3.OpTxn([]clientv3.Cmp{unchanged(c.key, 0)}, p.then, lost())}
+		}
+		p.depth, p.size = 3, 2*p.size
 	}
+	return p
 }
 
 // unchanged holds while the record at key has that ModRevision, 0 meaning that there is none.

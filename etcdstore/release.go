@@ -31,9 +31,10 @@ func (s *Store) Release(ctx context.Context, ownerships ...Ownership) error {
 		key := s.keys.key(o.Group, kindOwnership, o.PartitionID)
 		s.noteReleased(key, etag)
 		parts = append(parts, part{
-			txn:   clientv3.OpTxn([]clientv3.Cmp{unchanged(key, etag)}, []clientv3.Op{clientv3.OpDelete(key)}, nil),
-			depth: 1,
-			size:  2*len(key) + 32,
+			compares: []clientv3.Cmp{unchanged(key, etag)},
+			then:     []clientv3.Op{clientv3.OpDelete(key)},
+			depth:    1,
+			size:     2*len(key) + 32,
 		})
 	}
 	var failures []error

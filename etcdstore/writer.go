@@ -7,8 +7,6 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-
-	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // writesInFlight is how many transactions of checkpoints are under way at a time. etcd applies them in a row, so more than
@@ -169,16 +167,8 @@ func (w *writer) land(batch []*flight) {
 
 // send sends a batch until each of its writes has an answer. It ends unanswered only with the store.
 func (w *writer) send(batch []*flight) {
-	batch = w.aim(batch)
-	if len(batch) == 0 {
-		return
-	}
-	sent, repeated := w.sendFlat(batch)
-	if sent {
-		return
-	}
-	for len(batch) > 0 {
-		batch = w.sendParts(batch, repeated)
+	for batch = w.aim(batch); len(batch) > 0; {
+		batch = w.settle(batch)
 	}
 }
 
@@ -195,41 +185,13 @@ func (w *writer) aim(batch []*flight) []*flight {
 	return aimed
 }
 
-// sendFlat sends a batch with all its compares in one place, which is what etcd decides fastest, and reports whether that
-// was the end of it. It is not if one compare failed, or if etcd refused the request, for one write may have spoilt it for
-// the others.
-func (w *writer) sendFlat(batch []*flight) (sent, repeated bool) {
-	compares := make([]clientv3.Cmp, 0, 2*len(batch))
-	puts := make([]clientv3.Op, 0, len(batch))
-	size := 0
-	for _, f := range batch {
-		compares = append(compares, f.compares()...)
-		puts = append(puts, f.puts()...)
-		size += f.size()
-	}
-	resp, err := w.store.send(w.store.lives, clientv3.OpTxn(compares, puts, nil))
-	switch {
-	case err == nil && resp.Succeeded:
-		for _, f := range batch {
-			w.store.noteWritten(f, resp.Header.Revision)
-			f.answer(nil)
-		}
-		return true, resp.repeated
-	case err != nil && w.store.lives.Err() == nil:
-		w.store.limits.learn(err, max(len(compares), len(puts)), size)
-	}
-	return false, resp.repeated
-}
-
-// sendParts sends each write of a batch as a transaction of its own within shared ones, answers those that are settled, and
-// returns those to be sent again.
-func (w *writer) sendParts(batch []*flight, repeated bool) (again []*flight) {
+// settle answers the writes that etcd decides on and returns those to be sent again.
+func (w *writer) settle(batch []*flight) (again []*flight) {
 	parts := make([]part, len(batch))
 	for i, f := range batch {
 		parts[i] = f.part()
 	}
-	outcomes := make([]outcome, len(batch))
-	w.store.settleInto(w.store.lives, parts, outcomes, repeated)
+	outcomes := w.store.settle(w.store.lives, parts)
 	for i, f := range batch {
 		err := w.store.land(f, outcomes[i])
 		if errors.Is(err, errAgain) {
