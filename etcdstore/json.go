@@ -108,7 +108,7 @@ func canonicalInteger(s string) (int64, bool) {
 }
 
 // field is one field of a JSON object that readObject looks for. The type of into decides what is read: *string a
-// string, *time.Time a time, **int64 a sequence number, **string an offset.
+// string, *int an integer, *time.Time a time, **int64 a sequence number, **string an offset.
 type field struct {
 	name  string
 	into  any
@@ -197,6 +197,11 @@ func readField(fields []field, rawName, raw []byte) error {
 	switch into := f.into.(type) {
 	case *string:
 		*into, err = readText(raw)
+	case *int:
+		var n *int64
+		if n, err = readInteger(raw); err == nil {
+			*into = int(*n)
+		}
 	case *time.Time:
 		*into, err = readTime(raw)
 	case **int64:

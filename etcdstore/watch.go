@@ -2,6 +2,7 @@ package etcdstore
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"sync"
 
@@ -184,8 +185,12 @@ func (m *Mirror) publish() {
 func (m *Mirror) set(kv *mvccpb.KeyValue) {
 	key := string(kv.Key)
 	_, kd, name, err := m.store.keys.parse(key)
+	if errors.Is(err, errUnknownKind) {
+		return // a later version wrote it
+	}
 	if err != nil {
-		return // a kind of record that this version does not know, or none at all
+		m.current.Corrupt[key] = newRecordError(key, kv.ModRevision, err)
+		return
 	}
 	m.remove(key)
 	var corrupt *RecordError
@@ -209,6 +214,7 @@ func (m *Mirror) set(kv *mvccpb.KeyValue) {
 		}
 	case kindControl:
 		m.current.Controls[name] = kv.Value
+	case kindReserved: // members' own business
 	}
 	if corrupt != nil {
 		m.current.Corrupt[key] = corrupt
@@ -217,11 +223,11 @@ func (m *Mirror) set(kv *mvccpb.KeyValue) {
 
 // remove takes one record out. The mutex is held.
 func (m *Mirror) remove(key string) {
+	delete(m.current.Corrupt, key)
 	_, kd, name, err := m.store.keys.parse(key)
 	if err != nil {
 		return
 	}
-	delete(m.current.Corrupt, key)
 	switch kd {
 	case kindOwnership:
 		delete(m.current.Ownerships, name)
@@ -231,5 +237,6 @@ func (m *Mirror) remove(key string) {
 		delete(m.current.Members, name)
 	case kindControl:
 		delete(m.current.Controls, name)
+	case kindReserved:
 	}
 }
