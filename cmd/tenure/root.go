@@ -148,10 +148,12 @@ func (a *app) prepare(flags *pflag.FlagSet) error {
 	if a.from, err = resolve(flags, a.lookup, skip); err != nil {
 		return err
 	}
-	if a.log, err = newLogger(a.stderr, a.logFormat, a.logLevel); err != nil {
-		a.logFormat = formatConsole
+	log, err := newLogger(a.stderr, a.logFormat, a.logLevel)
+	if err != nil {
+		a.logFormat = formatConsole // There is no log to say it in.
 		return err
 	}
+	a.log = log
 	if len(unused) > 0 {
 		a.log.Info("--dev is given: these are not used", zap.Strings("environment", unused))
 	}
