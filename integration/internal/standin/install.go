@@ -1,13 +1,14 @@
 package standin
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
-	"testing"
 
 	"github.com/gofrs/flock"
 )
@@ -15,41 +16,45 @@ import (
 // oldestNode is the oldest major version of Node that runs the server.
 const oldestNode = 20
 
-// findNode returns the path of Node, or skips the test and says why.
-func findNode(tb testing.TB) string {
-	tb.Helper()
+// ErrNoNode means that this machine has no Node, or none that can run the server.
+var ErrNoNode = fmt.Errorf("the stand-in for Event Hubs needs Node %d or later", oldestNode)
+
+// findNode returns the path of Node.
+func findNode() (string, error) {
 	node, err := exec.LookPath("node")
 	if err != nil {
-		tb.Skipf("the stand-in for Event Hubs needs Node %d or later, which is not installed: %v", oldestNode, err)
+		return "", fmt.Errorf("%w, which is not installed: %w", ErrNoNode, err)
 	}
-	out, err := exec.CommandContext(tb.Context(), node, "--version").Output()
+	out, err := exec.Command(node, "--version").Output()
 	version := strings.TrimSpace(string(out))
 	major, _, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
 	if n, convErr := strconv.Atoi(major); err != nil || convErr != nil || n < oldestNode {
-		tb.Skipf("the stand-in for Event Hubs needs Node %d or later; %s is %q", oldestNode, node, version)
+		return "", fmt.Errorf("%w; %s is %q", ErrNoNode, node, version)
 	}
-	return node
+	return node, nil
 }
 
 // install installs the server's packages unless they are there, and returns the server's directory. Test binaries of
 // several packages run at once, so one of them installs while the others wait for its lock.
-func install(tb testing.TB) string {
-	tb.Helper()
-	dir := serverDir(tb)
+func install() (string, error) {
+	dir, err := serverDir()
+	if err != nil {
+		return "", err
+	}
 	lock := flock.New(filepath.Join(dir, ".install.lock"))
 	if err := lock.Lock(); err != nil {
-		tb.Fatalf("stand-in: lock the installation: %v", err)
+		return "", fmt.Errorf("lock the installation: %w", err)
 	}
 	defer func() { _ = lock.Close() }()
 	if installed(dir) {
-		return dir
+		return dir, nil
 	}
-	cmd := exec.CommandContext(tb.Context(), "npm", "ci")
+	cmd := exec.Command("npm", "ci")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
-		tb.Fatalf("stand-in: install its packages with npm ci in %s: %v\n%s", dir, err, out)
+		return "", fmt.Errorf("install its packages with npm ci in %s: %w\n%s", dir, err, out)
 	}
-	return dir
+	return dir, nil
 }
 
 // installed reports whether the packages are those of the lock file: npm writes a copy of it when it has finished.
@@ -64,24 +69,23 @@ func installed(dir string) bool {
 
 // serverDir finds integration/standin from this file's place; with -trimpath, from the working directory, which go test
 // sets to the package's.
-func serverDir(tb testing.TB) string {
-	tb.Helper()
+func serverDir() (string, error) {
 	_, file, _, _ := runtime.Caller(0)
 	dir := filepath.Join(filepath.Dir(file), "..", "..", "standin")
 	if _, err := os.Stat(dir); err == nil {
-		return dir
+		return dir, nil
 	}
 	at, err := os.Getwd()
 	if err != nil {
-		tb.Fatalf("stand-in: %v", err)
+		return "", fmt.Errorf("find integration/standin: %w", err)
 	}
 	for ; ; at = filepath.Dir(at) {
 		dir := filepath.Join(at, "integration", "standin")
 		if _, err := os.Stat(filepath.Join(dir, "server.js")); err == nil {
-			return dir
+			return dir, nil
 		}
 		if at == filepath.Dir(at) {
-			tb.Fatal("stand-in: integration/standin is not above the working directory")
+			return "", errors.New("integration/standin is not above the working directory")
 		}
 	}
 }

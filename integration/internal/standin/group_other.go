@@ -1,0 +1,9 @@
+//go:build !unix
+
+package standin
+
+import "syscall"
+
+func ownGroup() *syscall.SysProcAttr {
+	return nil
+}
