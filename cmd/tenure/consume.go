@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -25,22 +26,25 @@ import (
 // leaveLimit bounds the revoking of the lease at the end.
 const leaveLimit = 5 * time.Second
 
-const consumeHelp = `Print the events of an event hub, one JSON object a line, sharing its partitions with every other process that consumes the
-same hub in the same consumer group and etcd. When one is killed, the others take over within --ttl and a round of
---update-interval or two, from its last checkpoints.
+const consumeHelp = `Print the events of an event hub, one JSON object a line, sharing its partitions with every other
+process that consumes the same hub in the same consumer group and etcd. When one is killed, the
+others take over within --ttl and a round of --update-interval or two, from its last checkpoints.
 
-Each line has partition, sequence_number, offset, enqueued_time, key (the partition key), properties, and body; a body that
-is no valid UTF-8 is in body_base64 instead, one that is no bytes in body_value.
+Each line has partition, sequence_number, offset, enqueued_time, key (the partition key),
+properties, and body; a body that is no valid UTF-8 is in body_base64 instead, one that is no bytes
+in body_value.
 
-Only what was written to standard output without error is checkpointed: every --checkpoint-count events of a partition, and
---checkpoint-interval after the first event that is not covered. Events can be printed twice, by the next owner of a
-partition, but are not left out. When the reader of a pipe has gone, nothing is checkpointed any more.
+Only what was written to standard output without error is checkpointed: every --checkpoint-count
+events of a partition, and --checkpoint-interval after the first event that is not covered. Events
+can be printed twice, by the next owner of a partition, but are not left out. When the reader of a
+pipe has gone, nothing is checkpointed any more.
 
-The first SIGINT or SIGTERM finishes what is being printed, checkpoints it and gives the partitions up; the second ends at
-once.
+The first SIGINT or SIGTERM finishes what is being printed, checkpoints it and gives the partitions
+up; the second ends at once.
 
-The connection string comes from EVENTHUB_CONNECTION_STRING or --connection-string-file. With --namespace the Azure identity
-of this machine is used instead (environment, workload identity, managed identity, az login).`
+The connection string comes from EVENTHUB_CONNECTION_STRING or --connection-string-file. With
+--namespace the Azure identity of this machine is used instead (environment, workload identity,
+managed identity, az login).`
 
 // consumeFlags are the command's own.
 type consumeFlags struct {
@@ -68,9 +72,12 @@ func (a *app) consumeCommand() *cobra.Command {
 	}
 	flags := command.Flags()
 	flags.StringVar(&f.connectionStringFile, "connection-string-file", "", "`file` that holds the connection string")
-	flags.StringVar(&f.hub.Namespace, "namespace", "", "`host` name of the namespace, to log in with this machine's Azure identity")
-	flags.StringVar(&f.hub.EventHub, "event-hub", "", "`name` of the event hub (default: the connection string's EntityPath)")
-	flags.StringVar(&f.hub.ConsumerGroup, "consumer-group", azeventhubs.DefaultConsumerGroup, "`name` of the consumer group")
+	flags.StringVar(&f.hub.Namespace, "namespace", "",
+		"`host` name of the namespace, to log in with this machine's Azure identity")
+	flags.StringVar(&f.hub.EventHub, "event-hub", "",
+		"`name` of the event hub (default: the connection string's EntityPath)")
+	flags.StringVar(&f.hub.ConsumerGroup, "consumer-group", azeventhubs.DefaultConsumerGroup,
+		"`name` of the consumer group")
 	flags.StringVar(&f.from, "from", "earliest",
 		"where partitions without a checkpoint begin: earliest, latest, offset:N, sequence:N, or a `time` (RFC 3339)")
 	flags.StringVar(&f.hub.OwnerID, "owner-id", "", "`name` of this consumer; it must be its own (default: a random UUID)")
@@ -97,7 +104,10 @@ func (f *consumeFlags) check() error {
 	want(err == nil, "--from: %w", err)
 	want(f.ttl >= time.Second && f.ttl%time.Second == 0, "--ttl is %v: want whole seconds", f.ttl)
 	want(f.updateInterval > 0, "--update-interval is %v: want more than nothing", f.updateInterval)
-	want(f.strategy == string(azeventhubs.ProcessorStrategyBalanced) || f.strategy == string(azeventhubs.ProcessorStrategyGreedy),
+	strategies := []azeventhubs.ProcessorStrategy{
+		azeventhubs.ProcessorStrategyBalanced, azeventhubs.ProcessorStrategyGreedy,
+	}
+	want(slices.Contains(strategies, azeventhubs.ProcessorStrategy(f.strategy)),
 		"--strategy is %q: want balanced or greedy", f.strategy)
 	want(f.checkpointCount > 0, "--checkpoint-count is %d: want one at least", f.checkpointCount)
 	want(f.checkpointInterval > 0, "--checkpoint-interval is %v: want more than nothing", f.checkpointInterval)
@@ -146,16 +156,10 @@ func (a *app) consume(ctx context.Context, f consumeFlags) (err error) {
 		return err
 	}
 	defer a.listenToSDK()()
-	defer func() {
-		// A signal before there was anything to finish is no failure.
-		if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
-			err = nil
-		}
-	}()
 
 	connected, err := a.connect(ctx)
 	if err != nil {
-		return err
+		return unlessEnded(ctx, err)
 	}
 	defer func() { err = errors.Join(err, connected.Close()) }()
 	if err := connected.RequireSpace(); err != nil {
@@ -169,18 +173,28 @@ func (a *app) consume(ctx context.Context, f consumeFlags) (err error) {
 		}
 	}()
 	if err := client.Check(ctx); err != nil {
-		return err
+		return unlessEnded(ctx, err)
 	}
 	return a.consumeHub(ctx, f, connected, client)
 }
 
+// unlessEnded passes over an error that comes of a signal before there was anything to finish: it is no failure.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // The error is that the context has ended.
+	}
+	return err
+}
+
 // consumeHub holds the lease while it consumes.
-func (a *app) consumeHub(ctx context.Context, f consumeFlags, connected *cluster.Cluster, client *consume.Client) error {
+func (a *app) consumeHub(
+	ctx context.Context, f consumeFlags, connected *cluster.Cluster, client *consume.Client,
+) error {
 	bounded, cancel := context.WithTimeout(ctx, a.etcd.DialTimeout)
 	defer cancel()
 	keeper, err := lease.NewKeeper(bounded, connected.Client, &lease.Options{TTL: f.ttl, Logger: a.log.Named("lease")})
 	if err != nil {
-		return cluster.Explain(err)
+		return unlessEnded(ctx, cluster.Explain(err))
 	}
 	defer func() {
 		leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveLimit)

@@ -20,7 +20,7 @@ func (a *app) devEtcdCommand() *cobra.Command {
 		Hidden: true,
 		Args:   noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
-			return devetcd.Serve(command.Context(), dir, linger) //nolint:wrapcheck // It is for people as it is.
+			return devetcd.Serve(command.Context(), dir, linger)
 		},
 	}
 	command.Flags().StringVar(&dir, "dir", "", "data `folder`")

@@ -47,8 +47,8 @@ type sources map[string]string
 // fromFlag reports whether the flag was on the command line.
 func (s sources) fromFlag(flag string) bool { return strings.HasPrefix(s[flag], "--") }
 
-// resolve fills in from the environment what the command line leaves open, except the flags in skip, and says where each
-// value came from. All bad values are reported together.
+// resolve fills in from the environment what the command line leaves open, except the flags in skip, and says where
+// each value came from. All bad values are reported together.
 func resolve(flags *pflag.FlagSet, lookup lookupEnv, skip map[string]bool) (sources, error) {
 	found := make(sources)
 	var problems []error
@@ -69,7 +69,8 @@ func resolve(flags *pflag.FlagSet, lookup lookupEnv, skip map[string]bool) (sour
 		found[flag.Name] = name
 	})
 	if len(problems) > 0 {
-		return nil, &problem.Error{Kind: problem.Usage, What: "the environment has bad values", Err: errors.Join(problems...)}
+		return nil, &problem.Error{Kind: problem.Usage, What: "the environment has bad values",
+			Err: errors.Join(problems...)}
 	}
 	return found, nil
 }

@@ -1,5 +1,5 @@
-// Command tenure consumes event streams with partition ownership and checkpoints kept in etcd. Run "tenure help" for what it
-// does.
+// Command tenure consumes event streams with partition ownership and checkpoints kept in etcd. Run "tenure help" for
+// what it does.
 package main
 
 import (

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
@@ -23,7 +24,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-const connectionString = "Endpoint=sb://localhost:1;SharedAccessKeyName=n;SharedAccessKey=c2VjcmV0;UseDevelopmentEmulator=true"
+const connectionString = "Endpoint=sb://localhost:1;SharedAccessKeyName=n;SharedAccessKey=c2VjcmV0;" +
+	"UseDevelopmentEmulator=true"
 
 type result struct {
 	status         int
@@ -87,14 +89,16 @@ func TestWrongUse(t *testing.T) {
 		require(t, exitUsage, "no etcd endpoints", "--endpoints", "TENURE_ENDPOINTS", "ETCDCTL_ENDPOINTS", "--dev")
 	command(t, nil, "consume", "--event-hub", "orders", "--connection-string-file", file).
 		require(t, exitUsage, "no etcd endpoints")
-	command(t, nil, "consume", "--namespace", "a.b", "--connection-string-file", file).require(t, exitUsage, "exclude each other")
+	command(t, nil, "consume", "--namespace", "a.b", "--connection-string-file", file).
+		require(t, exitUsage, "exclude each other")
 	command(t, nil, "consume", "--connection-string-file", file+"x").require(t, exitUsage, "cannot be read")
 	for _, flag := range connectionFlags() {
 		value := "x"
 		if flag == "insecure-skip-tls-verify" {
 			value = "true"
 		}
-		command(t, hub, "consume", "--dev", "--"+flag+"="+value).require(t, exitUsage, "--dev and --"+flag+" exclude each other")
+		command(t, hub, "consume", "--dev", "--"+flag+"="+value).
+			require(t, exitUsage, "--dev and --"+flag+" exclude each other")
 	}
 	r := command(t, hub, "consume", "--event-hub", "orders", "--log-format", "json")
 	r.require(t, exitUsage)
@@ -167,7 +171,9 @@ func TestFlagsAndEnvironment(t *testing.T) {
 	require.Contains(t, log, "--dev is given")
 	require.Contains(t, log, "TENURE_ENDPOINTS")
 
-	_, _, err = prepared(t, map[string]string{"TENURE_DIAL_TIMEOUT": "open-sesame", "ETCDCTL_INSECURE_SKIP_TLS_VERIFY": "perhaps"})
+	_, _, err = prepared(t, map[string]string{
+		"TENURE_DIAL_TIMEOUT": "open-sesame", "ETCDCTL_INSECURE_SKIP_TLS_VERIFY": "perhaps",
+	})
 	require.ErrorContains(t, err, "TENURE_DIAL_TIMEOUT is no duration")
 	require.ErrorContains(t, err, "ETCDCTL_INSECURE_SKIP_TLS_VERIFY is no bool")
 	require.NotContains(t, err.Error(), "open-sesame")
@@ -186,8 +192,8 @@ func TestSignals(t *testing.T) {
 		status int
 	}{{syscall.SIGTERM, exitOK}, {syscall.SIGINT, exitOK}} {
 		dir := t.TempDir()
-		process := exec.Command(os.Args[0], "consume", "--dev", "--dev-dir", dir, "--dev-linger", "0s", "--event-hub", "orders",
-			"--log-format", "json")
+		process := exec.Command(os.Args[0], "consume", "--dev", "--dev-dir", dir, "--dev-linger", "0s",
+			"--event-hub", "orders", "--log-format", "json")
 		process.Env = append(os.Environ(), "TENURE_TEST_AS_COMMAND=1", "EVENTHUB_CONNECTION_STRING="+connectionString)
 		stderr, err := process.StderrPipe()
 		require.NoError(t, err)
@@ -203,5 +209,8 @@ func TestSignals(t *testing.T) {
 		require.NoError(t, process.Process.Signal(test.signal))
 		_ = process.Wait()
 		require.Equal(t, test.status, process.ProcessState.ExitCode())
+		// The etcd is to be gone before its folder is.
+		_, err = flock.New(filepath.Join(dir, "server")).TryLockContext(t.Context(), 20*time.Millisecond)
+		require.NoError(t, err)
 	}
 }

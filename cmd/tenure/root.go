@@ -19,16 +19,17 @@ import (
 	"github.com/tenure-go/tenure/cmd/tenure/internal/problem"
 )
 
-const longHelp = `Tenure shares the partitions of an event hub among the processes of a fleet, and keeps who owns which partition, and how
-far each has been read, in etcd.
+const longHelp = `Tenure shares the partitions of an event hub among the processes of a fleet, and keeps who owns
+which partition, and how far each has been read, in etcd.
 
-Environment: every flag that all commands have can be given as TENURE_ and its name (TENURE_ENDPOINTS). Those that etcdctl
-has too fall back to its variables (ETCDCTL_ENDPOINTS, ETCDCTL_CACERT, ETCDCTL_CERT, ETCDCTL_KEY, ETCDCTL_USER,
-ETCDCTL_PASSWORD, ...). A flag wins over the environment. The log says which was used.
+Environment: every flag that all commands have can be given as TENURE_ and its name
+(TENURE_ENDPOINTS). Those that etcdctl has too fall back to its variables (ETCDCTL_ENDPOINTS,
+ETCDCTL_CACERT, ETCDCTL_CERT, ETCDCTL_KEY, ETCDCTL_USER, ETCDCTL_PASSWORD, ...). A flag wins over
+the environment. The log says which was used.
 
---dev uses an etcd of this machine's own in place of --endpoints: one for all tenure processes with the same --dev-dir. It
-starts with the first of them, outlives it, and ends some seconds after the last. It has no authentication, and any user of
-this machine can reach it: it is for development.
+--dev uses an etcd of this machine's own in place of --endpoints: one for all tenure processes with
+the same --dev-dir. It starts with the first of them, outlives it, and ends some seconds after the
+last. It has no authentication, and any user of this machine can reach it: it is for development.
 
 etcd must be 3.5.0 or newer; 3.5.33, 3.6.14, 3.7.1 or newer is recommended.
 
@@ -79,8 +80,10 @@ func (a *app) rootCommand() *cobra.Command {
 			return &problem.Error{Kind: problem.Usage, What: fmt.Sprintf("there is no command %q", args[0]),
 				Do: didYouMean(command, args[0])}
 		},
-		RunE:              func(command *cobra.Command, _ []string) error { return command.Help() },
-		PersistentPreRunE: func(command *cobra.Command, _ []string) error { return a.prepare(command.Root().PersistentFlags()) },
+		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
+		PersistentPreRunE: func(command *cobra.Command, _ []string) error {
+			return a.prepare(command.Root().PersistentFlags())
+		},
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
@@ -111,8 +114,10 @@ func (a *app) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&a.etcd.Prefix, "prefix", "/tenure/v1", "etcd key `prefix` of everything that Tenure keeps")
 	flags.DurationVar(&a.etcd.DialTimeout, "dial-timeout", 10*time.Second, "how long etcd may take to answer at the start")
 	flags.BoolVar(&a.etcd.Dev, "dev", false, "use a development etcd of this machine's own, started as needed")
-	flags.StringVar(&a.etcd.DevDir, "dev-dir", "", "data `folder` of --dev (default tenure/dev in the user's cache folder)")
-	flags.DurationVar(&a.devLinger, "dev-linger", devetcd.DefaultLinger, "how long --dev's etcd stays after its last client")
+	flags.StringVar(&a.etcd.DevDir, "dev-dir", "",
+		"data `folder` of --dev (default tenure/dev in the user's cache folder)")
+	flags.DurationVar(&a.devLinger, "dev-linger", devetcd.DefaultLinger,
+		"how long --dev's etcd stays after its last client")
 	flags.StringVar(&a.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&a.logFormat, "log-format", formatConsole, "console or json")
 	if err := flags.MarkHidden("dev-linger"); err != nil {
@@ -173,7 +178,8 @@ func (a *app) prepareDev() error {
 	if a.etcd.DevDir == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
-			return &problem.Error{Kind: problem.Usage, What: "--dev finds no cache folder", Err: err, Do: "Name one with --dev-dir."}
+			return &problem.Error{Kind: problem.Usage, What: "--dev finds no cache folder",
+				Do: "Name one with --dev-dir.", Err: err}
 		}
 		a.etcd.DevDir = filepath.Join(cache, "tenure", "dev")
 	}
@@ -212,7 +218,7 @@ func (a *app) preparePassword() error {
 
 // connect opens the etcd that the flags name.
 func (a *app) connect(ctx context.Context) (*cluster.Cluster, error) {
-	return cluster.Connect(ctx, a.etcd, a.log) //nolint:wrapcheck // It is for people as it is.
+	return cluster.Connect(ctx, a.etcd, a.log)
 }
 
 // errBrokenPipe ends a command whose reader has gone, without a word.

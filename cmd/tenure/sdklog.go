@@ -7,8 +7,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// listenToSDK passes on what the Azure SDK says: failures that it tells nobody else of as warnings, the rest for debugging.
-// stop ends it. The SDK has one listener for the whole process.
+// listenToSDK passes on what the Azure SDK says: failures that it tells nobody else of as warnings, the rest for
+// debugging. stop ends it. The SDK has one listener for the whole process.
 func (a *app) listenToSDK() (stop func()) {
 	log := a.log.Named("sdk")
 	azlog.SetListener(func(event azlog.Event, message string) {

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// untilSignal returns a context that ends with the first SIGINT or SIGTERM. The second ends the process at once. stop gives
-// the signals back.
+// untilSignal returns a context that ends with the first SIGINT or SIGTERM. The second ends the process at once. stop
+// gives the signals back.
 func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	signals := make(chan os.Signal, 2)
@@ -29,7 +29,7 @@ func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 		}
 		select {
 		case second := <-signals:
-			os.Exit(exitBySignal + int(second.(syscall.Signal))) //nolint:errcheck,forcetypeassert // All of os's are.
+			os.Exit(exitBySignal + int(second.(syscall.Signal))) //nolint:forcetypeassert // All of os's are.
 		case <-done:
 		}
 	})

@@ -41,6 +41,7 @@ func noArguments(command *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return &problem.Error{Kind: problem.Usage, What: fmt.Sprintf("%s takes no argument, and was given %q", command.CommandPath(), args[0]),
-		Do: "See: " + command.CommandPath() + " --help"}
+	return &problem.Error{Kind: problem.Usage,
+		What: fmt.Sprintf("%s takes no argument, and was given %q", command.CommandPath(), args[0]),
+		Do:   "See: " + command.CommandPath() + " --help"}
 }

@@ -35,8 +35,8 @@ type Cluster struct {
 	session *devetcd.Session
 }
 
-// Connect opens the connection that the settings ask for and makes sure, within the dial time-out, that etcd answers, lets
-// this user read the prefix, and is new enough. Everything that stands against it is a [problem.Error].
+// Connect opens the connection that the settings ask for and makes sure, within the dial time-out, that etcd answers,
+// lets this user read the prefix, and is new enough. Everything that stands against it is a [problem.Error].
 func Connect(ctx context.Context, settings Settings, log *zap.Logger) (*Cluster, error) {
 	if err := settings.check(); err != nil {
 		return nil, err
@@ -177,8 +177,8 @@ func (c *Cluster) statuses(ctx context.Context) (map[string]*clientv3.StatusResp
 	return found, nil
 }
 
-// RequireSpace returns a problem if a member is out of space. An etcd without space still reads, renews and deletes, so only
-// commands that write need it.
+// RequireSpace returns a problem if a member is out of space. An etcd without space still reads, renews and deletes,
+// so only commands that write need it.
 func (c *Cluster) RequireSpace() error {
 	if len(c.noSpace) == 0 {
 		return nil

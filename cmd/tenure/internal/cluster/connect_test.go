@@ -195,7 +195,8 @@ func TestTLS(t *testing.T) {
 	requireProblem(t, err, problem.Etcd, "unknown authority", "--cacert")
 	_, err = connect(t, cluster.Settings{Endpoints: []string{endpoint}, CACert: foreign, DialTimeout: short})
 	requireProblem(t, err, problem.Etcd, "unknown authority", "--cacert")
-	_, err = connect(t, cluster.Settings{Endpoints: []string{"https://localhost" + port}, CACert: cert, DialTimeout: short})
+	byName := []string{"https://localhost" + port}
+	_, err = connect(t, cluster.Settings{Endpoints: byName, CACert: cert, DialTimeout: short})
 	requireProblem(t, err, problem.Etcd, "another name")
 }
 
@@ -245,7 +246,8 @@ func TestUsersAndPermissions(t *testing.T) {
 	_, err = connect(t, cluster.Settings{Endpoints: endpoints})
 	requireProblem(t, err, problem.Etcd, "who is asking", "--user")
 	_, err = connect(t, cluster.Settings{Endpoints: endpoints, User: "stranger", Password: "secret-stranger"})
-	requireProblem(t, err, problem.Etcd, `denies user "stranger" permission on /tenure/v1/`, "etcdctl role grant-permission")
+	requireProblem(t, err, problem.Etcd,
+		`denies user "stranger" permission on /tenure/v1/`, "etcdctl role grant-permission")
 }
 
 func TestOutOfSpace(t *testing.T) {

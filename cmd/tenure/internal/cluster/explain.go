@@ -24,8 +24,7 @@ const probeTimeout = 2 * time.Second
 // explain says in words why etcd could not be worked with. Where etcd answered, its answer tells. Where it did not, the
 // client only knows that time ran out, so the endpoints are looked at once more, without gRPC.
 func explain(ctx context.Context, err error, settings Settings, config *tls.Config) error {
-	var known *problem.Error
-	if errors.As(err, &known) {
+	if _, known := errors.AsType[*problem.Error](err); known {
 		return err
 	}
 	trouble := func(what, do string, cause error) error {
@@ -56,7 +55,8 @@ func explain(ctx context.Context, err error, settings Settings, config *tls.Conf
 		}
 	}
 	if len(reasons) == len(settings.Endpoints) {
-		return trouble(fmt.Sprintf("etcd cannot be reached (tried for %v): %s", settings.DialTimeout, strings.Join(reasons, "; ")),
+		return trouble(
+			fmt.Sprintf("etcd cannot be reached (tried for %v): %s", settings.DialTimeout, strings.Join(reasons, "; ")),
 			"Check that etcd runs, and that --endpoints and the network between are right.", nil)
 	}
 	what := fmt.Sprintf("etcd at %s takes connections but did not answer within %v",
@@ -64,8 +64,8 @@ func explain(ctx context.Context, err error, settings Settings, config *tls.Conf
 	if len(reasons) > 0 {
 		what += " (" + strings.Join(reasons, "; ") + ")"
 	}
-	return trouble(what, "It may have no leader (too few members are up) or be overloaded, or what listens there is no etcd. "+
-		"Look with: etcdctl endpoint status --cluster", err)
+	return trouble(what, "It may have no leader (too few members are up) or be overloaded, or what listens there is no "+
+		"etcd. Look with: etcdctl endpoint status --cluster", err)
 }
 
 func noSpace(where string, err error) error {
@@ -78,8 +78,8 @@ func noSpace(where string, err error) error {
 	}
 }
 
-// probe says what is the matter with one endpoint, and what to do where that is clear. An empty reason means that it takes
-// connections of the kind that the settings ask for.
+// probe says what is the matter with one endpoint, and what to do where that is clear. An empty reason means that it
+// takes connections of the kind that the settings ask for.
 func probe(ctx context.Context, endpoint string, config *tls.Config) (reason, do string) {
 	if strings.HasPrefix(endpoint, "unix") {
 		return "", ""

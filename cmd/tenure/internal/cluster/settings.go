@@ -70,7 +70,8 @@ func isTLS(endpoint string) bool {
 	return strings.HasPrefix(endpoint, "https://") || strings.HasPrefix(endpoint, "unixs:")
 }
 
-// tlsConfig returns nil where the connection is to be in the clear: no TLS flag and no https endpoint, as etcdctl has it.
+// tlsConfig returns nil where the connection is to be in the clear: no TLS flag and no https endpoint, as etcdctl has
+// it.
 func (s Settings) tlsConfig() (*tls.Config, error) {
 	if s.CACert == "" && s.Cert == "" && !s.InsecureSkipVerify && !isTLS(s.Endpoints[0]) {
 		return nil, nil //nolint:nilnil // No TLS is a setting, not a failure.

@@ -82,8 +82,8 @@ func plainMap(properties map[string]any) map[string]any {
 	return kept
 }
 
-// plainJSON encodes an AMQP value: as JSON where JSON has the like, else (NaN, maps with keys other than strings) as the text
-// that Go prints for it.
+// plainJSON encodes an AMQP value: as JSON where JSON has the like, else (NaN, maps with keys other than strings) as
+// the text that Go prints for it.
 func plainJSON(value any) json.RawMessage {
 	var buffer bytes.Buffer
 	encoder := json.NewEncoder(&buffer)

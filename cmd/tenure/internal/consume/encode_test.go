@@ -31,9 +31,13 @@ func TestAppendLines(t *testing.T) {
 			e.Body = []byte("<b>\nüñ</b>")
 		}, `{"partition":"3","sequence_number":1,"offset":"o","enqueued_time":"2026-05-01T12:00:00.12Z","key":"customer-7",` +
 			`"properties":{"n":9007199254740993,"nothing":null,"s":"a\nb","t":true},"body":"<b>\nüñ</b>"}`},
-		"empty body":   {func(e *azeventhubs.ReceivedEventData) { e.Body = nil }, bare + `"body":""}`},
-		"binary body":  {func(e *azeventhubs.ReceivedEventData) { e.Body = []byte{0xff, 0x00} }, bare + `"body_base64":"/wA="}`},
-		"line endings": {func(e *azeventhubs.ReceivedEventData) { e.Body = []byte("a\u2028b\r\n") }, bare + `"body":"a\u2028b\r\n"}`},
+		"empty body": {func(e *azeventhubs.ReceivedEventData) { e.Body = nil }, bare + `"body":""}`},
+		"binary body": {func(e *azeventhubs.ReceivedEventData) {
+			e.Body = []byte{0xff, 0x00}
+		}, bare + `"body_base64":"/wA="}`},
+		"line endings": {func(e *azeventhubs.ReceivedEventData) {
+			e.Body = []byte("a\u2028b\r\n")
+		}, bare + `"body":"a\u2028b\r\n"}`},
 		"properties that JSON has not": {func(e *azeventhubs.ReceivedEventData) {
 			e.Properties = map[string]any{"nan": math.NaN(), "map": map[any]any{1: "x"}, "bytes": []byte{1}}
 		}, bare + `"properties":{"bytes":"AQ==","map":"map[1:x]","nan":"NaN"},"body":"body"}`},
@@ -80,7 +84,9 @@ func TestParsePosition(t *testing.T) {
 		require.NoError(t, err, text)
 		require.Equal(t, want, got, text)
 	}
-	for _, text := range []string{"", "first", "offset:", "offset:1' or '1", "sequence:", "sequence:x", "earliest:1", "2026-05-01"} {
+	for _, text := range []string{
+		"", "first", "offset:", "offset:1' or '1", "sequence:", "sequence:x", "earliest:1", "2026-05-01",
+	} {
 		_, err := ParsePosition(text)
 		require.Error(t, err, text)
 	}

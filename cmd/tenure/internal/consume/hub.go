@@ -86,20 +86,20 @@ func (h Hub) Client() (*Client, error) {
 
 // unreadable says what seems to be wrong with a connection string without showing any of it.
 func unreadable(connectionString string) error {
-	what := "the connection string cannot be read"
+	var missing string
 	do := "Copy it anew, whole and without quotation marks: Endpoint=sb://NAME.servicebus.windows.net/;" +
 		"SharedAccessKeyName=...;SharedAccessKey=..."
 	folded := strings.ToLower(connectionString)
 	for _, part := range []string{"Endpoint", "SharedAccessKeyName", "SharedAccessKey"} {
 		if !strings.Contains(";"+folded, ";"+strings.ToLower(part)+"=") {
-			what += ": it has no part " + part + "="
+			missing = ": it has no part " + part + "="
 			break
 		}
 	}
 	if strings.Contains(folded, "accountkey=") {
 		do = "It seems to be that of a storage account; needed is that of the Event Hubs namespace or hub."
 	}
-	return &problem.Error{Kind: problem.Usage, What: what, Do: do}
+	return &problem.Error{Kind: problem.Usage, What: "the connection string cannot be read" + missing, Do: do}
 }
 
 // Client is an SDK client and the hub that it was made for.
@@ -116,7 +116,7 @@ func (c *Client) Check(ctx context.Context) error {
 	defer cancel()
 	if _, err := c.GetEventHubProperties(bounded, nil); err != nil {
 		if ctx.Err() != nil {
-			return ctx.Err() //nolint:wrapcheck // The caller's own.
+			return ctx.Err()
 		}
 		return c.explain(err)
 	}
@@ -133,7 +133,8 @@ func (c *Client) explain(err error) error {
 	var service *azeventhubs.Error
 	switch {
 	case isNotFound(err):
-		return trouble(fmt.Sprintf("there is no event hub %q in %s", c.hub, c.namespace), "Check --event-hub, or the EntityPath.")
+		return trouble(fmt.Sprintf("there is no event hub %q in %s", c.hub, c.namespace),
+			"Check --event-hub, or the EntityPath.")
 	case errors.As(err, &login), strings.Contains(err.Error(), "DefaultAzureCredential"):
 		return trouble("no Azure identity could be used", "Log in (az login), or set up a managed or workload identity; "+
 			"or use a connection string.")
@@ -142,7 +143,8 @@ func (c *Client) explain(err error) error {
 			"Check the key in the connection string, which needs the Listen right; an identity needs the role "+
 				"Azure Event Hubs Data Receiver.")
 	case errors.As(err, &unknownHost):
-		return trouble(fmt.Sprintf("the name %s cannot be resolved", c.namespace), "Check the namespace and this machine's DNS.")
+		return trouble(fmt.Sprintf("the name %s cannot be resolved", c.namespace),
+			"Check the namespace and this machine's DNS.")
 	case errors.Is(err, context.DeadlineExceeded), isNetwork(err):
 		return trouble(fmt.Sprintf("%s cannot be reached", c.namespace),
 			"Check the namespace, and that port 5671 is open to it.")

@@ -12,6 +12,7 @@ import (
 	"github.com/tenure-go/tenure/cmd/tenure/internal/problem"
 )
 
+//nolint:gosec // It opens nothing.
 const (
 	secret = "c2VjcmV0LWtleQ=="
 	whole  = "Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=n;SharedAccessKey=" + secret
@@ -19,24 +20,34 @@ const (
 
 func TestHubSettings(t *testing.T) {
 	t.Parallel()
+	keyed := func(text string) Hub { return Hub{ConnectionString: text + secret} }
 	for name, test := range map[string]struct {
 		hub   Hub
 		words string
 	}{
-		"nothing":                  {Hub{}, "EVENTHUB_CONNECTION_STRING"},
-		"namespace without a hub":  {Hub{Namespace: "ns.servicebus.windows.net"}, "--event-hub"},
-		"short namespace":          {Hub{Namespace: "ns", EventHub: "orders"}, "Write it in full"},
-		"namespace as a URL":       {Hub{Namespace: "sb://ns.servicebus.windows.net", EventHub: "orders"}, "not a host name"},
-		"no hub":                   {Hub{ConnectionString: whole}, "--event-hub"},
-		"another hub":              {Hub{ConnectionString: whole + ";EntityPath=a", EventHub: "b"}, `"b" but the connection string is for "a"`},
-		"garbage":                  {Hub{ConnectionString: secret}, "no part Endpoint="},
-		"no key name":              {Hub{ConnectionString: "Endpoint=sb://a.b/;SharedAccessKey=" + secret}, "no part SharedAccessKeyName="},
-		"semicolon missing":        {Hub{ConnectionString: "Endpoint=sb://a.b/SharedAccessKeyName=n;SharedAccessKey=" + secret}, "no part SharedAccessKeyName="},
-		"semicolon missing at end": {Hub{ConnectionString: "Endpoint=sb://a.b/;SharedAccessKeyName=n;UseDevelopmentEmulator=true SharedAccessKey=" + secret}, "no part SharedAccessKey="},
-		"key in the emulator flag": {Hub{ConnectionString: whole + ";UseDevelopmentEmulator=" + secret}, "cannot be read"},
-		"key in the endpoint":      {Hub{ConnectionString: "Endpoint=http://" + secret + ";SharedAccessKeyName=n;SharedAccessKey=k;UseDevelopmentEmulator=true"}, "cannot be read"},
-		"quoted":                   {Hub{ConnectionString: `"` + whole + `"`}, "without quotation marks"},
-		"storage account":          {Hub{ConnectionString: "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=" + secret}, "storage account"},
+		"nothing":                 {Hub{}, "EVENTHUB_CONNECTION_STRING"},
+		"namespace without a hub": {Hub{Namespace: "ns.servicebus.windows.net"}, "--event-hub"},
+		"short namespace":         {Hub{Namespace: "ns", EventHub: "orders"}, "Write it in full"},
+		"namespace as a URL":      {Hub{Namespace: "sb://ns.servicebus.windows.net", EventHub: "o"}, "not a host name"},
+		"no hub":                  {Hub{ConnectionString: whole}, "--event-hub"},
+		"another hub": {
+			Hub{ConnectionString: whole + ";EntityPath=a", EventHub: "b"}, `"b" but the connection string is for "a"`,
+		},
+		"garbage":     {keyed(""), "no part Endpoint="},
+		"no key name": {keyed("Endpoint=sb://a.b/;SharedAccessKey="), "no part SharedAccessKeyName="},
+		"semicolon missing": {
+			keyed("Endpoint=sb://a.b/SharedAccessKeyName=n;SharedAccessKey="), "no part SharedAccessKeyName=",
+		},
+		"semicolon missing at the end": {
+			keyed("Endpoint=sb://a.b/;SharedAccessKeyName=n;UseDevelopmentEmulator=true SharedAccessKey="),
+			"no part SharedAccessKey=",
+		},
+		"key in the emulator flag": {keyed(whole + ";UseDevelopmentEmulator="), "cannot be read"},
+		"key in the endpoint": {
+			keyed("SharedAccessKeyName=n;SharedAccessKey=k;UseDevelopmentEmulator=true;Endpoint=http://"), "cannot be read",
+		},
+		"quoted":          {Hub{ConnectionString: `"` + whole + `"`}, "without quotation marks"},
+		"storage account": {keyed("DefaultEndpointsProtocol=https;AccountName=a;AccountKey="), "storage account"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -77,7 +88,7 @@ func TestServiceErrors(t *testing.T) {
 	for words, err := range map[string]error{
 		`there is no event hub "orders" in ns.servicebus.windows.net`: answered{404},
 		"Check --event-hub":               errors.New("*Error{Condition: amqp:not-found}"),
-		"cannot be resolved":              &net.DNSError{Err: "no such host", Name: "ns.servicebus.windows.net", IsNotFound: true},
+		"cannot be resolved":              &net.DNSError{Err: "no such host", Name: "ns"},
 		"cannot be reached":               context.DeadlineExceeded,
 		"port 5671":                       &net.OpError{Op: "dial", Err: errors.New("refused")},
 		"az login":                        errors.New("DefaultAzureCredential: failed to acquire a token"),

@@ -12,8 +12,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// ParsePosition reads where to begin: earliest, latest, offset:N, sequence:N or a time in RFC 3339. Each includes the event
-// that it names.
+// ParsePosition reads where to begin: earliest, latest, offset:N, sequence:N or a time in RFC 3339. Each includes the
+// event that it names.
 func ParsePosition(text string) (azeventhubs.StartPosition, error) {
 	yes := true
 	kind, value, _ := strings.Cut(text, ":")

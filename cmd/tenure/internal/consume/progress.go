@@ -6,8 +6,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 )
 
-// progress says when a partition's position is due to be checkpointed: after so many events, or so long after the first event
-// that is not yet covered.
+// progress says when a partition's position is due to be checkpointed: after so many events, or so long after the
+// first event that is not yet covered.
 type progress struct {
 	count    int
 	interval time.Duration
@@ -30,8 +30,8 @@ func (p *progress) due(now time.Time) bool {
 	return p.unsaved >= p.count || p.unsaved > 0 && now.Sub(p.since) >= p.interval
 }
 
-// wait returns how long may be waited for more events before the position is due; ok is false where nothing is unsaved and so
-// nothing limits the wait.
+// wait returns how long may be waited for more events before the position is due; ok is false where nothing is unsaved
+// and so nothing limits the wait.
 func (p *progress) wait(now time.Time) (limit time.Duration, ok bool) {
 	return max(p.interval-now.Sub(p.since), 0), p.unsaved > 0
 }

@@ -25,9 +25,12 @@ const (
 // partitionClient is [azeventhubs.ProcessorPartitionClient].
 type partitionClient interface {
 	PartitionID() string
-	ReceiveEvents(context.Context, int, *azeventhubs.ReceiveEventsOptions) ([]*azeventhubs.ReceivedEventData, error)
-	UpdateCheckpoint(context.Context, *azeventhubs.ReceivedEventData, *azeventhubs.UpdateCheckpointOptions) error
-	Close(context.Context) error
+	ReceiveEvents(
+		ctx context.Context, count int, options *azeventhubs.ReceiveEventsOptions,
+	) ([]*azeventhubs.ReceivedEventData, error)
+	UpdateCheckpoint(
+		ctx context.Context, latest *azeventhubs.ReceivedEventData, options *azeventhubs.UpdateCheckpointOptions,
+	) error
 }
 
 // totals count what all readers did.
@@ -45,8 +48,8 @@ type reader struct {
 	events   int64
 }
 
-// run reads until receiving ends, and returns nil then, or until the partition cannot or must not be read on. What has been
-// written is checkpointed before it returns, within the time that saving gives, unless the output failed.
+// run reads until receiving ends, and returns nil then, or until the partition cannot or must not be read on. What has
+// been written is checkpointed before it returns, within the time that saving gives, unless the output failed.
 func (r *reader) run(receiving, saving context.Context) error {
 	for {
 		events, err := r.receive(receiving)
@@ -64,15 +67,16 @@ func (r *reader) run(receiving, saving context.Context) error {
 		}
 		switch {
 		case stopping:
-			return nil
+			return nil //nolint:nilerr // Receiving failed because it was ended.
 		case ended:
 			return err
 		}
 	}
 }
 
-// receive waits for a first event until the position is due to be saved, and takes what comes with it. The SDK waits for
-// as many events as it is asked for; asking for one and then, briefly, for more gives both prompt lines and large batches.
+// receive waits for a first event until the position is due to be saved, and takes what comes with it. The SDK waits
+// for as many events as it is asked for; asking for one and then, briefly, for more gives both prompt lines and large
+// batches.
 func (r *reader) receive(ctx context.Context) ([]*azeventhubs.ReceivedEventData, error) {
 	first, cancel := ctx, context.CancelFunc(func() {})
 	if limit, limited := r.progress.wait(time.Now()); limited {
@@ -103,8 +107,8 @@ func (r *reader) print(events []*azeventhubs.ReceivedEventData) error {
 	return nil
 }
 
-// save checkpoints the last printed event. It returns an error if the reader must stop because of it, or if it is the last
-// try.
+// save checkpoints the last printed event. It returns an error if the reader must stop because of it, or if it is the
+// last try.
 func (r *reader) save(ctx context.Context, last bool) error {
 	if err := r.out.failure(); err != nil {
 		return err

@@ -23,8 +23,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// fakeClient stands for the SDK's, whose faults (links stolen and lost between two events) no server can be made to show at
-// a given moment. Like it, ReceiveEvents waits for the whole count or the end of its context.
+// fakeClient stands for the SDK's, whose faults (links stolen and lost between two events) no server can be made to
+// show at a given moment. Like it, ReceiveEvents waits for the whole count or the end of its context.
 type fakeClient struct {
 	arriving chan *azeventhubs.ReceivedEventData
 	broken   chan error
@@ -41,8 +41,7 @@ func newFakeClient() *fakeClient {
 	}
 }
 
-func (f *fakeClient) PartitionID() string         { return "0" }
-func (f *fakeClient) Close(context.Context) error { return nil }
+func (f *fakeClient) PartitionID() string { return "0" }
 
 func (f *fakeClient) ReceiveEvents(
 	ctx context.Context, count int, _ *azeventhubs.ReceiveEventsOptions,
@@ -76,7 +75,8 @@ func (f *fakeClient) UpdateCheckpoint(
 	if err := f.reject(e.SequenceNumber); err != nil {
 		return err
 	}
-	f.saved = append(f.saved, fmt.Sprintf("%d at %v", e.SequenceNumber, time.Since(f.begun).Truncate(100*time.Millisecond)))
+	after := time.Since(f.begun).Truncate(100 * time.Millisecond)
+	f.saved = append(f.saved, fmt.Sprintf("%d at %v", e.SequenceNumber, after))
 	return nil
 }
 
@@ -129,7 +129,7 @@ func startReader(t *testing.T) *running {
 
 // pass lets time pass on the bubble's clock, and everybody do what is to be done by then.
 func pass(d time.Duration) {
-	time.Sleep(d)
+	time.Sleep(d) //nolint:forbidigo // Nobody waits: the clock is synctest's.
 	synctest.Wait()
 }
 

@@ -40,8 +40,8 @@ type Config struct {
 	Log    *zap.Logger
 }
 
-// Run consumes until ctx ends and returns nil then, when everything printed has been checkpointed and the partitions have been
-// relinquished. It ends by itself with the error of the output, or with that of the Processor.
+// Run consumes until ctx ends and returns nil then, when everything printed has been checkpointed and the partitions
+// have been relinquished. It ends by itself with the error of the output, or with that of the Processor.
 func Run(ctx context.Context, config Config) error {
 	from, err := ParsePosition(config.From)
 	if err != nil {
@@ -96,7 +96,7 @@ func (c *consumer) run(ctx context.Context) error {
 		if client == nil {
 			break
 		}
-		c.start(client, receiving, saving)
+		c.start(receiving, saving, client)
 	}
 	stopReceiving() // The processor may have ended by itself.
 
@@ -121,7 +121,9 @@ func (c *consumer) run(ctx context.Context) error {
 	return errors.Join(c.failures...)
 }
 
-func (c *consumer) start(client *azeventhubs.ProcessorPartitionClient, receiving, saving context.Context) {
+func (c *consumer) start(
+	receiving, saving context.Context, client *azeventhubs.ProcessorPartitionClient,
+) {
 	partition := client.PartitionID()
 	log := c.Log.With(zap.String("partition", partition))
 	log.Info("partition opened", append(c.points.fields(partition, c.From), zap.String("owner", c.Client.InstanceID()))...)
@@ -153,8 +155,8 @@ func (c *consumer) start(client *azeventhubs.ProcessorPartitionClient, receiving
 	})
 }
 
-// failUnlessLost remembers what went wrong with a reader's last checkpoint: it is the command's failure, unless the partition
-// is another owner's by now, who goes on from the checkpoint that is there.
+// failUnlessLost remembers what went wrong with a reader's last checkpoint: it is the command's failure, unless the
+// partition is another owner's by now, who goes on from the checkpoint that is there.
 func (c *consumer) failUnlessLost(err error) {
 	if err == nil || reason(err) != "failed" {
 		return

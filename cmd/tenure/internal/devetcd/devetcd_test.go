@@ -63,7 +63,9 @@ func serve(dir, linger string) error {
 
 // client opens a session, says where the server is, and stays until its standard input ends.
 func client(dir, linger string) error {
-	session, err := devetcd.Open(context.Background(), dir, devetcd.Options{Command: []string{os.Args[0], "serve", dir, linger}})
+	session, err := devetcd.Open(context.Background(), dir, devetcd.Options{
+		Command: []string{os.Args[0], "serve", dir, linger},
+	})
 	if err != nil {
 		return err
 	}

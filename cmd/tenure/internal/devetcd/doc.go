@@ -13,15 +13,15 @@
 //	server    the server holds it exclusively for as long as it lives. Whoever can lock it knows that there is no server.
 //	start     held exclusively by the client that starts a server, so that one does.
 //
-// The folder also holds the file address (JSON: where the server listens and which cluster it is; written by rename), the
-// file version (of the etcd that wrote the data last), the server's log, and etcd's own data under data.
+// The folder also holds the file address (JSON: where the server listens and which cluster it is; written by rename),
+// the file version (of the etcd that wrote the data last), the server's log, and etcd's own data under data.
 //
 // # Failures
 //
-// A starter that is killed half way leaves either no server, and the next client starts one, or a server that is on its way,
-// which the next client waits for. An address from before is recognised because no server of that cluster answers there. A
-// server that is killed is started again by any client that is still there, within about a second, on the same port while
-// that is free. Data written by a newer etcd is refused before it is opened.
+// A starter that is killed half way leaves either no server, and the next client starts one, or a server that is on
+// its way, which the next client waits for. An address from before is recognised because no server of that cluster
+// answers there. A server that is killed is started again by any client that is still there, within about a second, on
+// the same port while that is free. Data written by a newer etcd is refused before it is opened.
 //
 // The server listens on 127.0.0.1 without authentication: other users of the same machine can reach it. It is for
 // development. Locks are advisory, so the folder has to be on a local file system. Linux and macOS only.

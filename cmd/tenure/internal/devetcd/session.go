@@ -48,7 +48,8 @@ type Session struct {
 	watching sync.WaitGroup
 }
 
-// Open joins the folder's server, starting it if there is none, and returns when it answers. ctx bounds the opening only.
+// Open joins the folder's server, starting it if there is none, and returns when it answers. ctx bounds the opening
+// only.
 func Open(ctx context.Context, dir string, options Options) (*Session, error) {
 	if !supported {
 		return nil, errUnsupported
@@ -122,8 +123,8 @@ func (s *Session) watch(ctx context.Context) {
 	}
 }
 
-// running reports whether a server holds the folder. It takes the server's lock for a moment, which a server that is just
-// starting waits out.
+// running reports whether a server holds the folder. It takes the server's lock for a moment, which a server that is
+// just starting waits out.
 func (s *Session) running() (bool, error) {
 	probe := s.folder.serverLock()
 	free, err := probe.TryRLock()
@@ -184,8 +185,8 @@ func (s *Session) ensure(ctx context.Context) (endpoint string, err error) {
 	}
 }
 
-// answers reports whether the server of this very address is there: the file may be older than the running server, and the
-// port another program's by now.
+// answers reports whether the server of this very address is there: the file may be older than the running server, and
+// the port another program's by now.
 func (a address) answers(ctx context.Context) bool {
 	if a.Endpoint == "" {
 		return false
@@ -237,7 +238,8 @@ func (s *Session) spawn() (*child, error) {
 	if err := command.Start(); err != nil {
 		return nil, fmt.Errorf("start the --dev etcd: %w", err)
 	}
-	s.options.Logger.Info("started the dev etcd", zap.String("dir", string(s.folder)), zap.Int("pid", command.Process.Pid))
+	s.options.Logger.Info("started the dev etcd", zap.String("dir", string(s.folder)),
+		zap.Int("pid", command.Process.Pid))
 	c := &child{done: make(chan struct{}), log: s.folder.logFile(), logStart: at}
 	// Ends with the child or with this process, whichever is first: waiting for it here would tie the two together.
 	go func() {
