@@ -34,6 +34,7 @@ func Start(tb testing.TB, options ...Option) *Cluster {
 func StartCluster(tb testing.TB, n int, options ...Option) *Cluster {
 	tb.Helper()
 	c := &Cluster{tb: tb}
+	tb.TempDir() // so that it is removed after the members have stopped: etcd exits the process if it misses its files
 	tb.Cleanup(c.stop)
 	for try := 1; ; try++ {
 		c.members = nil

@@ -117,6 +117,7 @@ type process struct {
 func StartProcesses(tb testing.TB, n int, options ...Option) *Processes {
 	tb.Helper()
 	p := &Processes{tb: tb}
+	tb.TempDir() // so that it is removed after the members have stopped
 	tb.Cleanup(func() {
 		for _, m := range p.members {
 			m.kill()
