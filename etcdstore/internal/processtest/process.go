@@ -18,8 +18,11 @@ import (
 // ttl is long enough for a busy machine and short enough for Lapse, which takes up to a third of it.
 const ttl = 6 * time.Second
 
-// closeTimeout bounds the end of a process that was not killed.
-const closeTimeout = 10 * time.Second
+// The end of a process may take so long; one that was killed has nobody left to say goodbye to.
+const (
+	closeTimeout       = 10 * time.Second
+	killedCloseTimeout = 100 * time.Millisecond
+)
 
 // Process is what a process that uses a store has.
 type Process struct {
@@ -45,11 +48,12 @@ func Start(t *testing.T, endpoints []string, options *etcdstore.Options) *Proces
 }
 
 func (p *Process) end(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
+	timeout := closeTimeout
 	if p.killed {
-		cancel() // it has nobody left to say goodbye to
+		timeout = killedCloseTimeout
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
 	if err := p.Keeper.Close(ctx); !p.killed {
 		require.NoError(t, err)
 	}
