@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -18,7 +19,8 @@ import (
 // the last write wins.
 //
 // It retries what may pass until ctx ends. Errors: [ErrInvalidArgument] before anything is sent; [ErrOwnershipLost] and
-// [ErrCheckpointConflict], with which nothing is written; [ErrClosed]; ctx's error, with [ErrOutcomeUnknown] if the write
+// [ErrCheckpointConflict], with which nothing is written, unless they come with [ErrOutcomeUnknown]: then an earlier copy
+// may have been, and been replaced by another writer since; [ErrClosed]; ctx's error, with [ErrOutcomeUnknown] if the write
 // may have been or may yet be applied; [lease.ErrPermissionDenied]; etcd's own errors for Ops that it does not take.
 func (s *Store) UpdateCheckpoint(ctx context.Context, checkpoint Checkpoint, options *UpdateOptions) error {
 	if options == nil {
@@ -118,13 +120,34 @@ func (s *Store) aim(f *flight) error {
 	if t == nil {
 		return nil
 	}
-	if t.floor != nil && f.sequence != nil && *f.sequence < *t.floor {
+	f.refuse(func(w *write) error {
+		if t.floor == nil || w.sequence == nil || *w.sequence >= *t.floor {
+			return nil
+		}
 		return fmt.Errorf("%w: sequence number %d is below %d, where another owner has left partition %s: "+
-			"it comes from a reader of an earlier ownership", ErrOwnershipLost, *f.sequence, *t.floor, quote(f.lane.partition))
+			"it comes from a reader of an earlier ownership", ErrOwnershipLost, *w.sequence, *t.floor, quote(f.lane.partition))
+	})
+	if len(f.writes) == 0 {
+		return ErrOwnershipLost // each has been told why
 	}
 	t.wrote = true
 	f.ever, f.etag, f.chain = true, t.etag, t.chain
 	return nil
+}
+
+// refuse answers those writes to which no says why and leaves the flight with the others.
+func (f *flight) refuse(no func(*write) error) {
+	var left []*write
+	for _, w := range f.writes {
+		if err := no(w); err != nil {
+			w.done <- err
+			continue
+		}
+		left = append(left, w)
+	}
+	if f.writes = left; len(left) > 0 {
+		f.write = left[len(left)-1]
+	}
 }
 
 // compares are what must hold, as far as it is known, for the write to be right.
@@ -192,24 +215,27 @@ func (s *Store) land(f *flight, out outcome) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.tenures[f.lane.ownership]
-	holds := owner != nil && owner.ModRevision == f.etag
-	if f.mode == asHolder && f.ever && !holds {
-		if owner == nil {
-			holds = true // nobody owns it: the chain has failed
-		} else if record, err := decodeOwnership(owner.Value); err == nil && s.isOwnID(record.ClaimID) {
-			f.etag = owner.ModRevision
-			return errAgain
-		}
-	}
-	if !holds {
-		if t != nil && t.etag == f.etag {
-			s.endTenure(t, "a checkpoint found another owner")
-		}
-		return fmt.Errorf("%w: the checkpoint of partition %s was rejected", ErrOwnershipLost, quote(f.lane.partition))
-	}
 	var revision int64
 	if found != nil {
 		revision = found.ModRevision
+	}
+	// An earlier copy may have been applied, and what it wrote replaced since. If nothing was written since, it was not.
+	unknown := out.repeated && revision != f.chain
+	holds := owner != nil && owner.ModRevision == f.etag
+	own := owner != nil && s.isOwnRecord(owner)
+	if f.mode == asHolder && f.ever && !holds {
+		if own {
+			f.etag = owner.ModRevision
+			return errAgain
+		}
+		holds = owner == nil // nobody owns it: the chain has failed
+	}
+	if !holds {
+		if t != nil && t.etag == f.etag && !own {
+			s.endTenure(t, "a checkpoint found another owner")
+		}
+		return unknownIf(unknown, fmt.Errorf("%w: the checkpoint of partition %s was rejected",
+			ErrOwnershipLost, quote(f.lane.partition)))
 	}
 	if f.mode == asHolder && t != nil && t.chain == f.chain {
 		t.chain = revision
@@ -220,8 +246,14 @@ func (s *Store) land(f *flight, out outcome) error {
 			}
 		}
 	}
-	return fmt.Errorf("%w: partition %s, at revision %d instead of %d",
-		ErrCheckpointConflict, quote(f.lane.partition), revision, f.chain)
+	return unknownIf(unknown, fmt.Errorf("%w: partition %s, at revision %d instead of %d",
+		ErrCheckpointConflict, quote(f.lane.partition), revision, f.chain))
+}
+
+// isOwnRecord reports whether a claim of this store put an ownership there.
+func (s *Store) isOwnRecord(kv *mvccpb.KeyValue) bool {
+	record, err := decodeOwnership(kv.Value)
+	return err == nil && s.isOwnID(record.ClaimID)
 }
 
 // noteWritten keeps the revision of an owner's checkpoint, which its next one is chained to.

@@ -60,15 +60,17 @@ func (s *Store) ClaimOwnership(ctx context.Context, ownerships []Ownership, opti
 		}
 		claims = append(claims, s.newClaim(o, etag, options))
 	}
-	return s.claim(ctx, term, claims)
+	won, err := s.claim(ctx, term, claims)
+	s.watchStrays(term, claims)
+	return won, err
 }
 
 // holdTerm waits for a trusted term and keeps a take-over from beginning until the returned func is called.
 func (s *Store) holdTerm(ctx context.Context) (*lease.Term, func(), error) {
 	for {
-		term, err := s.keeper.Term(ctx)
+		term, err := s.term(ctx)
 		if err != nil {
-			return nil, nil, fmt.Errorf("etcdstore: waiting for a lease: %w", err)
+			return nil, nil, err
 		}
 		s.takeover.RLock()
 		if term.Err() == nil {
@@ -78,17 +80,43 @@ func (s *Store) holdTerm(ctx context.Context) (*lease.Term, func(), error) {
 	}
 }
 
+// term waits for a trusted term.
+func (s *Store) term(ctx context.Context) (*lease.Term, error) {
+	term, err := s.keeper.Term(ctx)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+			err = fmt.Errorf("%w: %w", cause, err)
+		}
+		return nil, fmt.Errorf("etcdstore: waiting for a lease: %w", err)
+	}
+	return term, nil
+}
+
+// awaitTerm returns once there is a trusted term and what the store held before has been taken over.
+func (s *Store) awaitTerm(ctx context.Context) error {
+	ctx, leave, err := s.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	_, err = s.term(ctx)
+	return err
+}
+
 // claim is one claim on its way.
 type claim struct {
 	won         Ownership // as it is returned if it wins; its etag is set then
 	etag        int64     // the ModRevision that the record must have, 0 for no record
 	grantIfGone bool
 	renews      bool // the store holds the partition under this etag
+	takesOver   bool // it moves what the store holds to a new lease
 	key         string
 	checkpoint  string // the checkpoint's key
 	record      ownershipRecord
 	found       *mvccpb.KeyValue // what stands there instead, if the claim is lost
 	foundOwn    bool             // and whether another claim of this store put it there
+	stray       bool             // a copy may win yet, with nobody to know of it
+	leaseGone   bool             // lost with the lease
 }
 
 func (s *Store) newClaim(o Ownership, etag int64, options *ClaimOptions) *claim {
@@ -112,6 +140,9 @@ func (s *Store) newClaim(o Ownership, etag int64, options *ClaimOptions) *claim 
 	if t := s.tenures[c.key]; t != nil && t.held && t.etag == etag {
 		c.renews = t.owner == o.OwnerID
 		before = seenOwner{etag: t.etag, owner: t.owner}
+		if o.OwnerID == "" {
+			t.held = false // whatever becomes of the claim: a take-over must not bring it back
+		}
 		if c.renews {
 			// Why the partition came here stays known while it is renewed.
 			c.record.PreviousOwner, c.record.Reason = t.previousOwner, t.reason
@@ -167,21 +198,21 @@ func (s *Store) claim(ctx context.Context, term *lease.Term, claims []*claim) ([
 		switch {
 		case errors.Is(out.err, lease.ErrLeaseGone):
 			// No copy can be applied any more, and what one has written went with the lease.
+			c.leaseGone = true
 			lost++
 		case out.err != nil:
 			failures = append(failures, out.err)
 			unknown++
+			c.stray = out.repeated
 		default:
+			// "No record" can come true again, and with it a late copy. Other compares never do: revisions only grow.
+			c.stray = out.repeated && (c.etag == 0 || c.grantIfGone)
 			if revision, created, ok := s.decide(c, out); ok {
-				won = append(won, s.noteWon(c, revision, created, out.TxnResponse))
+				won = append(won, s.noteWon(c, term, revision, created, out.TxnResponse))
 			} else {
 				s.noteLost(c)
 				lost++
 			}
-		}
-		if out.repeated && (c.etag == 0 || c.grantIfGone) {
-			// "No record" can come true again, and with it a late copy. Other compares never do: revisions only grow.
-			s.watchStray(c.won.Group, term, c.record.ClaimID)
 		}
 	}
 	s.log.Debug("claimed", zap.Int("won", len(won)), zap.Int("lost", lost), zap.Int("failed", unknown))

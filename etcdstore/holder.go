@@ -3,7 +3,6 @@ package etcdstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 
@@ -65,8 +64,8 @@ func (h *Holder) ClaimOwnership(ctx context.Context, ownerships []Ownership, opt
 // ListOwnership is [Store.ListOwnership], after a take-over if one is due. Corrupt records are listed as relinquished.
 func (h *Holder) ListOwnership(ctx context.Context, group Group) ([]Ownership, error) {
 	if h.store.keeper != nil {
-		if _, err := h.store.keeper.Term(ctx); err != nil {
-			return nil, fmt.Errorf("etcdstore: waiting for a lease: %w", err)
+		if err := h.store.awaitTerm(ctx); err != nil {
+			return nil, err
 		}
 	}
 	ownerships, err := h.store.ListOwnership(ctx, group)

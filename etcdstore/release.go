@@ -12,7 +12,8 @@ import (
 // anybody can claim them at once. An ownership that is held no longer is passed over: that it is gone is what was wanted.
 //
 // Errors: [ErrInvalidArgument] before anything is sent; [ErrClosed]; ctx's error; [lease.ErrPermissionDenied]. A partition
-// whose release failed counts as given up by this store and frees itself with the lease at the latest.
+// whose release failed counts as given up by this store, which goes on trying, and frees itself with the lease at the
+// latest.
 func (s *Store) Release(ctx context.Context, ownerships ...Ownership) error {
 	if err := s.keys.validateOwnerships(ownerships, ""); err != nil {
 		return err
@@ -23,13 +24,14 @@ func (s *Store) Release(ctx context.Context, ownerships ...Ownership) error {
 	}
 	defer leave()
 	parts := make([]part, 0, len(ownerships))
+	tenures := make([]tenure, 0, len(ownerships))
 	for _, o := range ownerships {
 		etag, ok := parseETag(o.ETag)
 		if !ok || etag == 0 {
 			continue
 		}
 		key := s.keys.key(o.Group, kindOwnership, o.PartitionID)
-		s.noteReleased(key, etag)
+		tenures = append(tenures, s.noteReleased(key, etag))
 		parts = append(parts, part{
 			compares: []clientv3.Cmp{unchanged(key, etag)},
 			then:     []clientv3.Op{clientv3.OpDelete(key)},
@@ -38,9 +40,13 @@ func (s *Store) Release(ctx context.Context, ownerships ...Ownership) error {
 		})
 	}
 	var failures []error
-	for _, out := range s.settle(ctx, parts) {
-		if out.err != nil {
-			failures = append(failures, out.err)
+	for i, out := range s.settle(ctx, parts) {
+		if out.err == nil {
+			continue
+		}
+		failures = append(failures, out.err)
+		if t := tenures[i]; t.term != nil {
+			s.watchStray(t.group, t.term, t.claimID)
 		}
 	}
 	if len(failures) > 0 {
@@ -49,13 +55,19 @@ func (s *Store) Release(ctx context.Context, ownerships ...Ownership) error {
 	return nil
 }
 
-// noteReleased ends a tenure before its record is deleted: a take-over must not bring it back.
-func (s *Store) noteReleased(key string, etag int64) {
+// noteReleased ends a tenure before its record is deleted: a take-over must not bring it back. It returns what was known
+// of it.
+func (s *Store) noteReleased(key string, etag int64) tenure {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t := s.tenures[key]; t != nil && t.held && t.etag == etag {
+	t := s.tenures[key]
+	if t == nil || t.etag != etag {
+		return tenure{}
+	}
+	if t.held {
 		t.held = false
 		s.log.Info("partition released", zap.Stringer("group", t.group), zap.String("partition", t.partition),
 			zap.String("owner", t.owner), zap.Int64("revision", etag))
 	}
+	return *t
 }

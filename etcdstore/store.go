@@ -32,7 +32,6 @@ type Store struct {
 	keys   keyspace
 	log    *zap.Logger
 	limits limits
-	detach func()
 
 	// nonce begins every claim_id and write_id of this store, which is how it knows its own records again.
 	nonce string
@@ -41,7 +40,11 @@ type Store struct {
 	// takeover is held shared by claims in flight and exclusively by a take-over, which must see what they won.
 	takeover sync.RWMutex
 
+	// unsettled is claims of take-overs that were cut off, which a copy may still win. Guarded by takeover.
+	unsettled []*claim
+
 	mu        sync.Mutex
+	detach    func()                   // frees the keeper
 	tenures   map[string]*tenure       // by ownership key: what this store holds or once held
 	owners    map[string]seenOwner     // by ownership key: who was last listed there
 	strays    map[strayKey]*strayWatch // groups in which a copy of an unanswered claim may still land
@@ -90,10 +93,14 @@ func New(client *clientv3.Client, keeper *lease.Keeper, options *Options) (*Stor
 	s.limits.init()
 	s.writer = newWriter(s)
 	if keeper != nil {
-		if s.detach, err = keeper.Attach((*leaseHolder)(s)); err != nil {
+		detach, err := keeper.Attach((*leaseHolder)(s))
+		if err != nil {
 			end(ErrClosed)
 			return nil, fmt.Errorf("etcdstore: %w", err)
 		}
+		s.mu.Lock() // the keeper may be closing already, and the store with it
+		s.detach = detach
+		s.mu.Unlock()
 	}
 	return s, nil
 }
@@ -109,7 +116,10 @@ func (s *Store) Close(ctx context.Context) error {
 	err := s.writer.close(ctx)
 	s.end(ErrClosed)
 	s.running.Wait()
-	s.detach()
+	s.mu.Lock()
+	detach := s.detach
+	s.mu.Unlock()
+	detach()
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -34,6 +35,10 @@ func (s *Store) takeOver(ctx context.Context, term *lease.Term, cause error) err
 	for len(claims) > 0 {
 		won, err := s.claim(ctx, term, claims)
 		kept += len(won)
+		s.unsettled = append(s.unsettled, claims...)
+		if err == nil && slices.ContainsFunc(claims, func(c *claim) bool { return c.leaseGone }) {
+			err = lease.ErrLeaseGone // the term may not have noticed yet
+		}
 		if err != nil {
 			return fmt.Errorf("taking over %d partitions: %w", len(claims), err)
 		}
@@ -42,6 +47,10 @@ func (s *Store) takeOver(ctx context.Context, term *lease.Term, cause error) err
 		}
 		claims = s.claimsLeftBehind(claims)
 	}
+	// Not before: the tenures that they are about are taken over again after an error. Those of other terms have no lease
+	// any more.
+	s.watchStrays(term, s.unsettled)
+	s.unsettled = nil
 	if total > 0 {
 		s.log.Info("took over partitions after a lapse of trust", zap.Int("held", total), zap.Int("kept", kept),
 			zap.NamedError("lapse", cause))
@@ -55,9 +64,15 @@ func (s *Store) claimsToKeep() []*claim {
 	claims := make([]*claim, len(held))
 	for i, o := range held {
 		etag, _ := parseETag(o.ETag)
-		claims[i] = s.newClaim(o, etag, &ClaimOptions{GrantIfGone: true})
+		claims[i] = s.newTakeOver(o, etag)
 	}
 	return claims
+}
+
+func (s *Store) newTakeOver(o Ownership, etag int64) *claim {
+	c := s.newClaim(o, etag, &ClaimOptions{GrantIfGone: true})
+	c.takesOver = true
+	return c
 }
 
 // claimsLeftBehind returns new claims for those that were lost to this store itself: to an earlier take-over that was cut
@@ -69,11 +84,15 @@ func (s *Store) claimsLeftBehind(claims []*claim) []*claim {
 			continue
 		}
 		s.mu.Lock()
-		if t := s.tenures[c.key]; t != nil && t.held && t.etag == c.etag {
+		t := s.tenures[c.key]
+		held := t != nil && t.held && t.etag == c.etag
+		if held {
 			t.etag = c.found.ModRevision
 		}
 		s.mu.Unlock()
-		again = append(again, s.newClaim(c.won, c.found.ModRevision, &ClaimOptions{GrantIfGone: true}))
+		if held {
+			again = append(again, s.newTakeOver(c.won, c.found.ModRevision))
+		}
 	}
 	return again
 }
@@ -91,13 +110,16 @@ func (s *Store) held() []Ownership {
 	return held
 }
 
-// forget ends all tenures.
+// forget ends all tenures and drops what is known of them: in another cluster their revisions mean nothing, or something
+// else.
 func (s *Store) forget(why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range s.tenures {
 		s.endTenure(t, why)
 	}
+	clear(s.tenures)
+	clear(s.owners)
 }
 
 func (t *tenure) ownership() Ownership {

@@ -7,6 +7,8 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+
+	"github.com/tenure-go/tenure/lease"
 )
 
 // tenure is what the store knows of a partition that it holds or once held. Guarded by Store.mu.
@@ -17,7 +19,8 @@ type tenure struct {
 	held      bool   // false once the partition was relinquished, released or found lost
 	etag      int64  // the ModRevision that the store last got, which stays known after the end
 	claimID   string // of the claim that got it
-	gained    int64  // revision of the claim that began the tenure
+	term      *lease.Term
+	gained    int64 // revision of the claim that began the tenure
 
 	previousOwner, reason string
 
@@ -43,7 +46,7 @@ type seenOwner struct {
 }
 
 // noteWon records a claim that has won and returns it as the caller sees it.
-func (s *Store) noteWon(c *claim, revision int64, created bool, resp *pb.TxnResponse) Ownership {
+func (s *Store) noteWon(c *claim, term *lease.Term, revision int64, created bool, resp *pb.TxnResponse) Ownership {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.won.ETag = formatETag(revision)
@@ -57,7 +60,11 @@ func (s *Store) noteWon(c *claim, revision int64, created bool, resp *pb.TxnResp
 	}
 	t := *last
 	t.group, t.partition, t.owner = c.won.Group, c.won.PartitionID, c.won.OwnerID
-	t.etag, t.claimID, t.held = revision, c.record.ClaimID, c.won.OwnerID != ""
+	t.etag, t.claimID, t.term = revision, c.record.ClaimID, term
+	t.held = c.won.OwnerID != ""
+	if c.takesOver && !last.held {
+		t.held, c.stray = false, true // it was released meanwhile
+	}
 	t.previousOwner, t.reason = c.record.PreviousOwner, c.record.Reason
 	if t.held && (!c.renews || created) {
 		t.gained, t.wrote, t.floor = revision, false, nil
@@ -65,7 +72,7 @@ func (s *Store) noteWon(c *claim, revision int64, created bool, resp *pb.TxnResp
 		s.log.Info("partition claimed", zap.Stringer("group", t.group), zap.String("partition", t.partition),
 			zap.String("owner", t.owner), zap.Int64("revision", revision),
 			zap.String("previous_owner", t.previousOwner), zap.String("reason", t.reason))
-	} else if !t.held && last.held {
+	} else if t.owner == "" {
 		s.log.Info("partition relinquished", zap.Stringer("group", t.group), zap.String("partition", t.partition),
 			zap.Int64("revision", revision))
 	}

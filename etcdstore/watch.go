@@ -137,7 +137,8 @@ func (m *Mirror) stop(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.err = err
-	m.publish()
+	m.view = nil
+	close(m.changed) // for good: who looks again must not wait either
 	m.store.log.Debug("mirror stopped", zap.Stringer("group", m.current.Group), zap.Error(err))
 }
 

@@ -10,6 +10,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 
 	"github.com/tenure-go/tenure/internal/etcderr"
 )
@@ -34,6 +35,7 @@ type etcd interface {
 // themselves while etcd is unavailable, KeepAliveOnce without pause, and then return the caller's deadline in place of the
 // reason.
 type requests struct {
+	conn   *grpc.ClientConn
 	leases pb.LeaseClient
 	keys   pb.KVClient
 
@@ -51,14 +53,14 @@ type stream struct {
 
 func newRequests(client *clientv3.Client) *requests {
 	conn := client.ActiveConnection()
-	return &requests{leases: pb.NewLeaseClient(conn), keys: pb.NewKVClient(conn)}
+	return &requests{conn: conn, leases: pb.NewLeaseClient(conn), keys: pb.NewKVClient(conn)}
 }
 
 func (r *requests) grant(ctx context.Context, ttl time.Duration) (*pb.LeaseGrantResponse, error) {
 	granted, err := r.leases.LeaseGrant(
 		clientv3.WithRequireLeader(ctx), &pb.LeaseGrantRequest{TTL: int64(ttl / time.Second)})
 	if err != nil {
-		return nil, classify(ctx, err)
+		return nil, r.failure(ctx, err)
 	}
 	return granted, nil
 }
@@ -67,18 +69,24 @@ func (r *requests) read(ctx context.Context, key string) (*pb.ResponseHeader, er
 	got, err := r.keys.Range(
 		clientv3.WithRequireLeader(ctx), &pb.RangeRequest{Key: []byte(key), KeysOnly: true})
 	if err != nil {
-		return nil, classify(ctx, err)
+		return nil, r.failure(ctx, err)
 	}
 	return got.GetHeader(), nil
 }
 
 func (r *requests) revoke(ctx context.Context, id clientv3.LeaseID) error {
 	_, err := r.leases.LeaseRevoke(clientv3.WithRequireLeader(ctx), &pb.LeaseRevokeRequest{ID: int64(id)})
-	return classify(ctx, err)
+	return r.failure(ctx, err)
 }
 
-func classify(ctx context.Context, err error) error {
-	return etcderr.Classify(clientv3.ContextError(ctx, err))
+// failure classifies err. It also makes the connection try again without the back-off of gRPC, which grows to two minutes
+// and knows nothing of a lease's time. The keeper has a back-off of its own.
+func (r *requests) failure(ctx context.Context, err error) error {
+	err = etcderr.Classify(clientv3.ContextError(ctx, err))
+	if errors.Is(err, ErrUnreachable) && ctx.Err() == nil {
+		r.conn.ResetConnectBackoff()
+	}
+	return err
 }
 
 func (r *requests) keepAlive(ctx context.Context, id clientv3.LeaseID) (*pb.LeaseKeepAliveResponse, error) {
@@ -87,7 +95,7 @@ func (r *requests) keepAlive(ctx context.Context, id clientv3.LeaseID) (*pb.Leas
 		err = rpctypes.ErrLeaseNotFound
 	}
 	if err != nil {
-		return nil, classify(ctx, err)
+		return nil, r.failure(ctx, err)
 	}
 	return answer, nil
 }

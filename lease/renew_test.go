@@ -3,8 +3,6 @@ package lease
 import (
 	"context"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -393,13 +391,7 @@ func TestTheReasonOfALapseIsTheLastFailure(t *testing.T) {
 
 // TestTrustNeverOutlivesTheLease breaks network and clock at random. The clocks of keeper and etcd run at one rate.
 func TestTrustNeverOutlivesTheLease(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	if given := os.Getenv("TENURE_SEED"); given != "" {
-		var err error
-		seed, err = strconv.ParseUint(given, 10, 64)
-		require.NoError(t, err)
-	}
-	t.Logf("TENURE_SEED=%d", seed)
+	seed := testSeed(t)
 	for run := range uint64(20) {
 		bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
 			random := rand.New(rand.NewPCG(seed, run))
