@@ -55,13 +55,22 @@ func StartCluster(tb testing.TB, n int, options ...Option) *Cluster {
 	}
 }
 
-// stop stops all members at once: one that waits for a quorum to hand its leadership over to waits long.
+// stop stops all members, the leader last: it hands its leadership over first, and waits long for a member that is about to
+// stop as well.
 func (c *Cluster) stop() {
 	var stopping sync.WaitGroup
+	var leaders []*Member
 	for _, m := range c.members {
-		stopping.Go(m.Stop)
+		if m.leads() {
+			leaders = append(leaders, m)
+		} else {
+			stopping.Go(m.Stop)
+		}
 	}
 	stopping.Wait()
+	for _, m := range leaders {
+		m.Stop()
+	}
 }
 
 // Endpoints returns the members' client URLs.
@@ -118,6 +127,10 @@ func (m *Member) Stop() {
 		m.server.Close()
 		m.server = nil
 	}
+}
+
+func (m *Member) leads() bool {
+	return m.server != nil && m.server.Server.Leader() == m.server.Server.MemberID()
 }
 
 // Restart starts the member again with its data and ports, after stopping it if it runs.

@@ -8,12 +8,10 @@ import (
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
-	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
-	RunMember()
-	goleak.VerifyTestMain(m)
+	Main(m)
 }
 
 func roundTrip(t *testing.T, client *clientv3.Client, key string) {

@@ -34,7 +34,7 @@ type settings struct {
 }
 
 // RunMember runs one member and exits if this process was started by [StartProcesses]; otherwise it returns at once. A
-// test binary that uses StartProcesses calls it first thing in its TestMain.
+// test binary that uses StartProcesses calls it first thing in its TestMain; [Main] does.
 func RunMember() {
 	encoded := os.Getenv(memberEnv)
 	if encoded == "" {
