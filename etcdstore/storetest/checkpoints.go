@@ -110,7 +110,7 @@ func outliveOwners(t *scope) {
 func leaveOwnership(t *scope) {
 	won := t.claim(t.a, "ann", "0")
 	require.NoError(t, t.update(t.a, "0", 7))
-	require.Equal(t, withoutTimes([]etcdstore.Ownership{won}), t.owned())
+	t.requireOwned(won)
 	t.winOne(t.a, won)
 }
 

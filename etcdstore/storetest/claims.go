@@ -46,7 +46,7 @@ func claimFree(t *scope) {
 		Group: t.group, PartitionID: "0", OwnerID: "ann", ETag: won.ETag, LastModifiedTime: won.LastModifiedTime,
 	}
 	require.Equal(t, want, won)
-	require.Equal(t, withoutTimes([]etcdstore.Ownership{want}), t.owned())
+	t.requireOwned(want)
 	require.WithinDuration(t, time.Now(), won.LastModifiedTime, time.Minute)
 }
 
@@ -74,7 +74,7 @@ func renew(t *scope) {
 			last.LastModifiedTime, next.LastModifiedTime)
 		last = next
 	}
-	require.Equal(t, withoutTimes([]etcdstore.Ownership{last}), t.owned())
+	t.requireOwned(last)
 }
 
 func takeAway(t *scope) {
@@ -84,7 +84,7 @@ func takeAway(t *scope) {
 	t.lose(t.a, first)
 	third := t.winOne(t.a, as("ann", second))
 	t.lose(t.b, second)
-	require.Equal(t, withoutTimes([]etcdstore.Ownership{third}), t.owned())
+	t.requireOwned(third)
 }
 
 func claimStale(t *scope) {
@@ -109,7 +109,7 @@ func claimMalformed(t *scope) {
 		t.lose(t.b, stolen, free)
 		require.Empty(t, t.tryWith(t.b, &etcdstore.ClaimOptions{GrantIfGone: true}, stolen, free), "%q", etag)
 	}
-	require.Equal(t, withoutTimes([]etcdstore.Ownership{owned}), t.owned())
+	t.requireOwned(owned)
 }
 
 func claimMixed(t *scope) {
@@ -164,7 +164,7 @@ func (t *scope) contend(claims []etcdstore.Ownership) {
 	}
 	winners := slices.Concat(won...)
 	require.Len(t, winners, len(claims))
-	require.ElementsMatch(t, withoutTimes(winners), t.owned())
+	t.requireOwned(winners...)
 }
 
 func contendFree(t *scope) {
@@ -231,17 +231,18 @@ func claimOversize(t *scope) {
 }
 
 func claimOwnerIDs(t *scope) {
-	for i, owner := range []string{"a/b", "%2F", " ", `"`, "\\", "\n", "\x00", "日本", "\u2028", "<&>", strings.Repeat("x", 1000)} {
-		won := t.claim(t.a, owner, strconv.Itoa(i))
-		require.Equal(t, owner, won.OwnerID)
-		require.Contains(t, t.owned(), withoutTimes([]etcdstore.Ownership{won})[0])
+	owners := []string{"a/b", "%2F", " ", `"`, "\\", "\n", "\x00", "日本", "\u2028", "<&>", strings.Repeat("x", 1000)}
+	var claims []etcdstore.Ownership
+	for i, owner := range owners {
+		claims = append(claims, t.ownerships(owner, strconv.Itoa(i))...)
 	}
+	t.requireOwned(t.win(t.a, claims...)...)
 }
 
 func relinquish(t *scope) {
 	owned := t.claim(t.a, "ann", "0")
 	relinquished := t.winOne(t.a, as("", owned))
-	require.Equal(t, withoutTimes([]etcdstore.Ownership{relinquished}), t.owned(), "the record stays, owned by nobody")
+	t.requireOwned(relinquished)
 	t.lose(t.b, t.ownerships("bob", "0")...)
 	t.lose(t.a, owned)
 	t.winOne(t.b, as("bob", relinquished))
@@ -266,7 +267,7 @@ func claimElsewhere(t *scope) {
 		crossed = first
 		crossed.ETag = second.ETag
 		require.Empty(t, t.try(t.b, crossed), name)
-		require.Equal(t, withoutTimes([]etcdstore.Ownership{second}), withoutTimes(t.list(t.a, elsewhere.Group)))
+		t.requireListed(t.a, elsewhere.Group, second)
 	}
 	require.Equal(t, before, t.owned())
 }
@@ -276,7 +277,7 @@ func claimGroups(t *scope) {
 	claims[1].EventHubName = "invoices"
 	claims[2].ConsumerGroup = "billing"
 	for _, won := range t.win(t.a, claims...) {
-		require.Equal(t, withoutTimes([]etcdstore.Ownership{won}), withoutTimes(t.list(t.b, won.Group)))
+		t.requireListed(t.b, won.Group, won)
 	}
 }
 
@@ -284,9 +285,9 @@ func claimMany(t *scope) {
 	const n = 1100
 	ids := partitionIDs(n)
 	won := t.win(t.a, t.ownerships("ann", ids...)...)
-	require.ElementsMatch(t, withoutTimes(won), t.owned())
+	t.requireOwned(won...)
 	renewed := t.win(t.a, won...)
-	require.ElementsMatch(t, withoutTimes(renewed), t.owned())
+	t.requireOwned(renewed...)
 
 	free := []string{"new 0", "new 1", "new 2"}
 	some := slices.Insert(slices.Clone(ids), n, free[2])

@@ -25,7 +25,7 @@ func anyPartition(t *scope) {
 	}
 	won := t.win(t.a, t.ownerships("ann", ids...)...)
 	require.Equal(t, ids, partitionsOf(won))
-	require.ElementsMatch(t, withoutTimes(won), t.owned())
+	t.requireOwned(won...)
 	want := make([]etcdstore.Checkpoint, len(ids))
 	for i, id := range ids {
 		require.NoError(t, t.update(t.a, id, int64(i)))
@@ -33,7 +33,7 @@ func anyPartition(t *scope) {
 	}
 	t.requireCheckpoints(t.group, want...)
 	renewed := t.win(t.a, won...)
-	require.ElementsMatch(t, withoutTimes(renewed), t.owned())
+	t.requireOwned(renewed...)
 }
 
 func groupsApart(t *scope) {
@@ -54,7 +54,7 @@ func groupsApart(t *scope) {
 		require.NoError(t, t.a.UpdateCheckpoint(t.Context(), at, nil))
 	}
 	for i, group := range groups {
-		require.Equal(t, withoutTimes(won[i:i+1]), withoutTimes(t.list(t.b, group)))
+		t.requireListed(t.b, group, won[i])
 		t.requireCheckpoints(group, etcdstore.Checkpoint{Group: group, PartitionID: "0", SequenceNumber: ptr(int64(i))})
 	}
 }
@@ -62,7 +62,7 @@ func groupsApart(t *scope) {
 func namespaceWithPort(t *scope) {
 	t.group.FullyQualifiedNamespace = "localhost:" + t.group.FullyQualifiedNamespace + ":5672"
 	won := t.claim(t.a, "ann", "0")
-	require.Equal(t, withoutTimes([]etcdstore.Ownership{won}), t.owned())
+	t.requireOwned(won)
 }
 
 // spellings are a group and the same with each of its names in upper case.
@@ -79,7 +79,7 @@ func caseKept(t *scope) {
 		won := t.winOne(t.a, etcdstore.Ownership{Group: group, PartitionID: "0", OwnerID: "ann"})
 		at := etcdstore.Checkpoint{Group: group, PartitionID: "0", SequenceNumber: ptr(int64(i))}
 		require.NoError(t, t.a.UpdateCheckpoint(t.Context(), at, nil))
-		require.Equal(t, withoutTimes([]etcdstore.Ownership{won}), withoutTimes(t.list(t.b, group)))
+		t.requireListed(t.b, group, won)
 		t.requireCheckpoints(group, at)
 	}
 }
@@ -92,7 +92,7 @@ func caseFolded(t *scope) {
 		claim.OwnerID, claim.ETag = won.OwnerID, won.ETag
 		won = t.winOne(t.a, claim)
 		require.Equal(t, group, won.Group)
-		require.Equal(t, withoutTimes([]etcdstore.Ownership{won}), withoutTimes(t.list(t.b, group)))
+		t.requireListed(t.b, group, won)
 
 		at := etcdstore.Checkpoint{Group: group, PartitionID: "0", SequenceNumber: ptr(int64(i))}
 		require.NoError(t, t.a.UpdateCheckpoint(t.Context(), at, nil))

@@ -112,8 +112,26 @@ func (t *scope) list(store etcdstore.CheckpointStore, group etcdstore.Group) []e
 	t.Helper()
 	listed, err := store.ListOwnership(t.Context(), group)
 	require.NoError(t, err)
-	slices.SortFunc(listed, func(a, b etcdstore.Ownership) int { return strings.Compare(a.PartitionID, b.PartitionID) })
-	return listed
+	return inOrder(listed)
+}
+
+// inOrder returns ownerships in the order of their partitions.
+func inOrder(ownerships []etcdstore.Ownership) []etcdstore.Ownership {
+	return slices.SortedFunc(slices.Values(ownerships), func(a, b etcdstore.Ownership) int {
+		return strings.Compare(a.PartitionID, b.PartitionID)
+	})
+}
+
+// requireListed requires that a store lists exactly those ownerships, apart from their times.
+func (t *scope) requireListed(store etcdstore.CheckpointStore, group etcdstore.Group, want ...etcdstore.Ownership) {
+	t.Helper()
+	require.Equal(t, inOrder(withoutTimes(want)), withoutTimes(t.list(store, group)))
+}
+
+// requireOwned is requireListed for the test's group.
+func (t *scope) requireOwned(want ...etcdstore.Ownership) {
+	t.Helper()
+	t.requireListed(t.b, t.group, want...)
 }
 
 // owned lists the test's group without times, which a listing may have made itself.
