@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +21,9 @@ import (
 
 // The test binary is also the command, for what needs processes.
 func TestMain(m *testing.M) {
+	if os.Getenv("TENURE_TEST_AS_WAITER") != "" {
+		waitForSignals()
+	}
 	if os.Getenv("TENURE_TEST_AS_COMMAND") != "" || len(os.Args) > 1 && os.Args[1] == devEtcdName {
 		main()
 	}
@@ -213,4 +219,54 @@ func TestSignals(t *testing.T) {
 		_, err = flock.New(filepath.Join(dir, "server")).TryLockContext(t.Context(), 20*time.Millisecond)
 		require.NoError(t, err)
 	}
+}
+
+// waitForSignals is a command that has been told to end and does not.
+func waitForSignals() {
+	ctx, stop := untilSignal(context.Background())
+	defer stop()
+	fmt.Println("ready")
+	<-ctx.Done()
+	fmt.Println("ending")
+	select {}
+}
+
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	process := exec.Command(os.Args[0])
+	process.Env = append(os.Environ(), "TENURE_TEST_AS_WAITER=1")
+	stdout, err := process.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, process.Start())
+	defer process.Process.Kill() //nolint:errcheck // It has ended, or has to.
+	lines := bufio.NewReader(stdout)
+	line, err := lines.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "ready\n", line)
+	// As timeout(1) does, which signals the child and the group.
+	require.NoError(t, process.Process.Signal(syscall.SIGTERM))
+	line, err = lines.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "ending\n", line)
+	first := time.Now()
+	require.NoError(t, process.Process.Signal(syscall.SIGTERM))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = process.Wait()
+	}()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if time.Since(first) > duplicate {
+				_ = process.Process.Signal(syscall.SIGTERM) // It may be gone by now.
+			}
+			continue
+		case <-ended:
+		}
+		break
+	}
+	require.Greater(t, time.Since(first), duplicate-50*time.Millisecond, "a duplicate is no second signal")
+	require.Equal(t, exitBySignal+int(syscall.SIGTERM), process.ProcessState.ExitCode())
 }

@@ -6,7 +6,12 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 )
+
+// duplicate is how soon after the first signal another one is taken for the same: timeout(1), for one, signals its
+// child and then the whole process group.
+const duplicate = 300 * time.Millisecond
 
 // untilSignal returns a context that ends with the first SIGINT or SIGTERM. The second ends the process at once. stop
 // gives the signals back.
@@ -21,16 +26,19 @@ func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 	done := make(chan struct{})
 	var waiting sync.WaitGroup
 	waiting.Go(func() {
-		select {
-		case <-signals:
-			cancel()
-		case <-done:
-			return
-		}
-		select {
-		case second := <-signals:
-			os.Exit(exitBySignal + int(second.(syscall.Signal))) //nolint:forcetypeassert // All of os's are.
-		case <-done:
+		var first time.Time
+		for {
+			select {
+			case next := <-signals:
+				if first.IsZero() {
+					first = time.Now()
+					cancel()
+				} else if time.Since(first) > duplicate {
+					os.Exit(exitBySignal + int(next.(syscall.Signal))) //nolint:forcetypeassert // All of os's are.
+				}
+			case <-done:
+				return
+			}
 		}
 	})
 	return ctx, func() {

@@ -76,6 +76,9 @@ func (c *Cluster) connect(ctx context.Context, settings Settings, log *zap.Logge
 		Logger: zap.NewNop(),
 	})
 	stop()
+	if err == nil && c.session != nil {
+		c.session.Follow(func(endpoint string) { c.Client.SetEndpoints(endpoint) })
+	}
 	if err == nil {
 		err = c.examine(bounded, settings, log)
 	} else {
@@ -90,10 +93,7 @@ func (c *Cluster) connect(ctx context.Context, settings Settings, log *zap.Logge
 func (c *Cluster) startDev(ctx context.Context, settings *Settings, log *zap.Logger) error {
 	session, err := devetcd.Open(ctx, settings.DevDir, devetcd.Options{
 		Command: settings.DevCommand,
-		OnMove: func(endpoint string) {
-			c.Client.SetEndpoints(endpoint)
-		},
-		Logger: log,
+		Logger:  log,
 	})
 	if err != nil {
 		return &problem.Error{Kind: problem.Etcd, What: "the etcd behind --dev cannot be used", Err: err}

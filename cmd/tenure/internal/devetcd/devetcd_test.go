@@ -249,6 +249,36 @@ func TestKilledServerIsStartedAgainByItsClients(t *testing.T) {
 	require.Equal(t, before.Endpoint, addressIn(t, dir).Endpoint)
 }
 
+func TestClientsFollowAServerThatLostItsPort(t *testing.T) {
+	t.Parallel()
+	dir := newFolder(t)
+	session := mustOpen(t, dir, time.Second)
+	put(t, session.Endpoint(), "moved")
+	before := addressIn(t, dir)
+	moves := make(chan string, 10)
+	session.Follow(func(endpoint string) { moves <- endpoint })
+	require.Equal(t, before.Endpoint, <-moves)
+
+	// Nobody starts a server until the port has been taken.
+	starting := flock.New(filepath.Join(dir, "start"))
+	_, err := starting.TryLockContext(t.Context(), 10*time.Millisecond)
+	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(before.PID, syscall.SIGKILL))
+	awaitGone(t, dir)
+	var taken net.Listener
+	require.Eventually(t, func() bool {
+		taken, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", strings.TrimPrefix(before.Endpoint, "http://"))
+		return err == nil
+	}, 10*time.Second, 10*time.Millisecond, "the dying server gives up its port and its lock in any order")
+	defer taken.Close() //nolint:errcheck // Only there to be in the way.
+	require.NoError(t, starting.Unlock())
+
+	moved := <-moves
+	require.NotEqual(t, before.Endpoint, moved)
+	require.Equal(t, moved, session.Endpoint())
+	requireValue(t, moved, "moved")
+}
+
 func TestClientsArrivingWhileTheServerLeaves(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())

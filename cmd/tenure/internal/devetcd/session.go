@@ -29,10 +29,6 @@ type Options struct {
 	// Command is the program and arguments that call [Serve] on the same folder in a process of its own. Required.
 	Command []string
 
-	// OnMove is called when a server that was started again has another endpoint than the one before, as its port had
-	// been taken meanwhile. Defaults to nothing.
-	OnMove func(endpoint string)
-
 	// Logger receives starts of the server. Defaults to no logging.
 	Logger *zap.Logger
 }
@@ -43,7 +39,10 @@ type Session struct {
 	options  Options
 	presence *flock.Flock
 
+	mu       sync.Mutex
 	endpoint string
+	follow   func(endpoint string)
+
 	stop     context.CancelFunc
 	watching sync.WaitGroup
 }
@@ -79,8 +78,21 @@ func Open(ctx context.Context, dir string, options Options) (*Session, error) {
 	return s, nil
 }
 
-// Endpoint is the client URL of the server that [Open] found.
-func (s *Session) Endpoint() string { return s.endpoint }
+// Endpoint is the client URL of the server.
+func (s *Session) Endpoint() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.endpoint
+}
+
+// Follow calls moved with the server's endpoint now, and again whenever a server that was started again has another
+// one, since its port had been taken meanwhile. Calls come one at a time and end with Close.
+func (s *Session) Follow(moved func(endpoint string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.follow = moved
+	moved(s.endpoint)
+}
 
 // Close ends the presence. The server goes by itself when no other client is left. Closing twice is harmless.
 func (s *Session) Close() error {
@@ -96,7 +108,6 @@ func (s *Session) Close() error {
 func (s *Session) watch(ctx context.Context) {
 	tick := time.NewTicker(watchPoll)
 	defer tick.Stop()
-	endpoint := s.endpoint
 	for {
 		select {
 		case <-ctx.Done():
@@ -113,13 +124,22 @@ func (s *Session) watch(ctx context.Context) {
 			return
 		case err != nil:
 			s.options.Logger.Error("the dev etcd could not be started again", zap.Error(err))
-		case found != endpoint:
-			endpoint = found
-			s.options.Logger.Warn("the dev etcd has a new address", zap.String("endpoint", endpoint))
-			if s.options.OnMove != nil {
-				s.options.OnMove(endpoint)
-			}
+		default:
+			s.moveTo(found)
 		}
+	}
+}
+
+func (s *Session) moveTo(endpoint string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if endpoint == s.endpoint {
+		return
+	}
+	s.endpoint = endpoint
+	s.options.Logger.Warn("the dev etcd has a new address", zap.String("endpoint", endpoint))
+	if s.follow != nil {
+		s.follow(endpoint)
 	}
 }
 
