@@ -8,7 +8,6 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 
@@ -19,7 +18,7 @@ import (
 type etcd interface {
 	grant(ctx context.Context, ttl time.Duration) (*pb.LeaseGrantResponse, error)
 
-	// keepAlive sends one renewal and waits for its answer.
+	// keepAlive sends one renewal and waits for its answer. A TTL of zero says that there is no such lease.
 	keepAlive(ctx context.Context, id clientv3.LeaseID) (*pb.LeaseKeepAliveResponse, error)
 
 	// read is a linearizable read of a key that need not exist. Only the header counts.
@@ -90,36 +89,30 @@ func (r *requests) failure(ctx context.Context, err error) error {
 }
 
 func (r *requests) keepAlive(ctx context.Context, id clientv3.LeaseID) (*pb.LeaseKeepAliveResponse, error) {
-	answer, err := r.keepAliveOnStream(ctx, id)
-	if err == nil && answer.GetTTL() <= 0 {
-		err = rpctypes.ErrLeaseNotFound
-	}
-	if err != nil {
-		return nil, r.failure(ctx, err)
-	}
-	return answer, nil
-}
-
-func (r *requests) keepAliveOnStream(ctx context.Context, id clientv3.LeaseID) (*pb.LeaseKeepAliveResponse, error) {
-	s := r.take()
-	var opening context.Context
-	if s == nil {
-		s = &stream{}
-		// A stream outlives the attempt that opens it.
-		opening, s.cancel = context.WithCancel(clientv3.WithRequireLeader(context.WithoutCancel(ctx)))
-	}
-	stop := context.AfterFunc(ctx, s.cancel)
-	answer, err := r.send(opening, s, id)
-	kept := stop()
-	if err != nil {
+	for {
+		s := r.take()
+		used := s != nil
+		var opening context.Context
+		if !used {
+			s = &stream{}
+			// A stream outlives the attempt that opens it.
+			opening, s.cancel = context.WithCancel(clientv3.WithRequireLeader(context.WithoutCancel(ctx)))
+		}
+		stop := context.AfterFunc(ctx, s.cancel)
+		answer, err := r.send(opening, s, id)
+		if kept := stop(); err == nil {
+			if kept {
+				r.put(s)
+			}
+			return answer, nil
+		}
 		s.cancel()
 		r.close() // the others are of the same connection or member, more likely than not
-		return nil, err
+		if !used || ctx.Err() != nil {
+			return nil, r.failure(ctx, err)
+		}
+		// A used stream may have ended since: the connection was lost, the member stopped, the client's token ran out.
 	}
-	if kept {
-		r.put(s)
-	}
-	return answer, nil
 }
 
 // send sends one renewal on a stream, which it opens first if opening is not nil.

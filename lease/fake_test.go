@@ -119,7 +119,8 @@ func (f *fakeEtcd) keepAlive(ctx context.Context, id clientv3.LeaseID) (*pb.Leas
 	}()
 	header, err := f.request(ctx, "keepAlive", func() error {
 		if !time.Now().Before(f.leases[id]) {
-			return rpctypes.ErrLeaseNotFound
+			ttl = 0
+			return nil
 		}
 		f.leases[id] = time.Now().Add(ttl)
 		return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -28,13 +29,13 @@ import (
 func TestTrustEndsBeforeTheKeyWhenAPausedLeaderAnswers(t *testing.T) {
 	seed := testSeed(t)
 	random := rand.New(rand.NewPCG(seed, 0))
-	etcd := etcdtest.StartProcesses(t, 3, etcdtest.Defaults)
+	etcd := etcdtest.StartProcesses(t, 3, etcdtest.Defaults, func(cfg *embed.Config) { cfg.ElectionMs = 500 })
 	metering, stop := context.WithCancel(t.Context())
 	defer stop()
 	worst := stallMeter(metering)
 	var result leads
 	core, logs := observer.New(zapcore.WarnLevel)
-	rounds, each := max(2, trials(t)/10), 10
+	rounds, each := max(2, trials(t)/10), 40
 	for round := range rounds {
 		paused := etcd.Leader()
 		var others []string
@@ -46,7 +47,7 @@ func TestTrustEndsBeforeTheKeyWhenAPausedLeaderAnswers(t *testing.T) {
 		direct := etcdtest.NewClient(t, others)
 		leader, err := url.Parse(etcd.Endpoints()[paused])
 		require.NoError(t, err)
-		ttl, pausedFor := 5*time.Second, 4500*time.Millisecond
+		ttl, pausedFor := 5*time.Second, 3700*time.Millisecond
 		if round%2 == 1 {
 			ttl, pausedFor = 3*time.Second, 6*time.Second
 		}
@@ -63,7 +64,7 @@ func TestTrustEndsBeforeTheKeyWhenAPausedLeaderAnswers(t *testing.T) {
 				return err
 			})
 		}
-		pause(t.Context(), ttl+time.Duration(random.Int64N(int64(ttl/renewPart)))) // all are being renewed
+		pause(t.Context(), ttl/2+part(random, ttl/renewPart)) // all have been renewed
 		etcd.Pause(paused)
 		pause(t.Context(), pausedFor)
 		etcd.Resume(paused)
@@ -132,22 +133,5 @@ func TestTermOutlivesALeaderChange(t *testing.T) {
 		requireRenewed(t, term)
 		requireKey(t, client, "key", true)
 		cluster.Member(leader).Restart()
-	}
-}
-
-// requireRenewed waits until a renewal sent from now on is confirmed.
-func requireRenewed(t *testing.T, term *Term) {
-	t.Helper()
-	start := time.Now()
-	ctx := soon(t)
-	poll := time.NewTicker(10 * time.Millisecond)
-	defer poll.Stop()
-	for term.TrustedUntil().Sub(start) < term.ttl-term.margin {
-		require.NoError(t, term.Err())
-		select {
-		case <-poll.C:
-		case <-ctx.Done():
-			t.Fatal("not renewed")
-		}
 	}
 }

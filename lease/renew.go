@@ -159,6 +159,9 @@ func (k *Keeper) attempt(ctx context.Context, t *Term, raftTerm uint64) error {
 	if err := k.cluster.see(renewed.GetHeader()); err != nil {
 		return err
 	}
+	if renewed.GetTTL() <= 0 {
+		return ErrLeaseGone
+	}
 	before, _ := k.cluster.known()
 	read, err := k.etcd.read(ctx, k.readKey())
 	if err != nil {

@@ -194,6 +194,7 @@ func TestLeaderThatNeverAgreesEndsTheTerm(t *testing.T) {
 func TestAnswersThatEndTheTermAtOnce(t *testing.T) {
 	tests := map[string]struct {
 		answer func(request string, header *pb.ResponseHeader) error
+		lose   bool // the lease
 		reason error
 	}{
 		"lease not found": {
@@ -204,6 +205,18 @@ func TestAnswersThatEndTheTermAtOnce(t *testing.T) {
 				return nil
 			},
 			reason: ErrLeaseGone,
+		},
+		"a lease without time": { // which is how etcd says it
+			lose:   true,
+			reason: ErrLeaseGone,
+		},
+		"lease not found by another cluster": {
+			lose: true,
+			answer: func(_ string, header *pb.ResponseHeader) error {
+				header.ClusterId = 2
+				return nil
+			},
+			reason: ErrClusterChanged,
 		},
 		"a renewal from another cluster": {
 			answer: func(request string, header *pb.ResponseHeader) error {
@@ -244,7 +257,12 @@ func TestAnswersThatEndTheTermAtOnce(t *testing.T) {
 				}})
 				require.NoError(t, err)
 				term := currentTerm(t, k)
-				f.set(func() { f.answer = test.answer })
+				f.set(func() {
+					f.answer = test.answer
+					if test.lose {
+						delete(f.leases, term.ID())
+					}
+				})
 				start := time.Now()
 				<-term.Done()
 				require.Less(t, time.Since(start), 4*time.Second, "the first renewal")
