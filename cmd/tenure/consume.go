@@ -151,11 +151,11 @@ func (a *app) consume(ctx context.Context, f consumeFlags) (err error) {
 	if f.hub.OwnerID == "" {
 		f.hub.OwnerID = uuid.NewString()
 	}
+	a.listenToSDK()
 	client, err := f.hub.Client()
 	if err != nil {
 		return err
 	}
-	defer a.listenToSDK()()
 
 	connected, err := a.connect(ctx)
 	if err != nil {

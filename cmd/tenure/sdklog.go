@@ -8,8 +8,9 @@ import (
 )
 
 // listenToSDK passes on what the Azure SDK says: failures that it tells nobody else of as warnings, the rest for
-// debugging. stop ends it. The SDK has one listener for the whole process.
-func (a *app) listenToSDK() (stop func()) {
+// debugging. The SDK has one listener for the whole process and reads it without a lock, so this comes before any use
+// of the SDK and is not taken back.
+func (a *app) listenToSDK() {
 	log := a.log.Named("sdk")
 	azlog.SetListener(func(event azlog.Event, message string) {
 		// The Processor tries each again in its next round.
@@ -20,5 +21,4 @@ func (a *app) listenToSDK() (stop func()) {
 		}
 		log.Debug(message, zap.String("event", string(event)))
 	})
-	return func() { azlog.SetListener(nil) }
 }
