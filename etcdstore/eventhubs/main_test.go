@@ -1,0 +1,11 @@
+package eventhubs_test
+
+import (
+	"testing"
+
+	"github.com/tenure-go/tenure/internal/etcdtest"
+)
+
+func TestMain(m *testing.M) {
+	etcdtest.Main(m)
+}
