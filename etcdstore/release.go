@@ -32,12 +32,7 @@ func (s *Store) Release(ctx context.Context, ownerships ...Ownership) error {
 		}
 		key := s.keys.key(o.Group, kindOwnership, o.PartitionID)
 		tenures = append(tenures, s.noteReleased(key, etag))
-		parts = append(parts, part{
-			compares: []clientv3.Cmp{unchanged(key, etag)},
-			then:     []clientv3.Op{clientv3.OpDelete(key)},
-			depth:    1,
-			size:     2*len(key) + 32,
-		})
+		parts = append(parts, releasePart(key, etag))
 	}
 	var failures []error
 	for i, out := range s.settle(ctx, parts) {
@@ -53,6 +48,16 @@ func (s *Store) Release(ctx context.Context, ownerships ...Ownership) error {
 		return fmt.Errorf("etcdstore: %d of %d releases failed: %w", len(failures), len(parts), joinDistinct(failures))
 	}
 	return nil
+}
+
+// releasePart deletes an ownership as long as it is that one.
+func releasePart(key string, etag int64) part {
+	return part{
+		compares: []clientv3.Cmp{unchanged(key, etag)},
+		then:     []clientv3.Op{clientv3.OpDelete(key)},
+		depth:    1,
+		size:     2*len(key) + 32,
+	}
 }
 
 // noteReleased ends a tenure before its record is deleted: a take-over must not bring it back. It returns what was known

@@ -69,11 +69,7 @@ func (s *Store) watchStray(group Group, term *lease.Term, claimIDs ...string) {
 	}
 	records := slices.Collect(maps.Values(w.records))
 	w.mu.Unlock()
-	s.running.Go(func() {
-		for _, kv := range records {
-			s.releaseStray(s.lives, w, kv)
-		}
-	})
+	s.releaseStrays(s.lives, w, records)
 }
 
 func (s *Store) followStrays(key strayKey, term *lease.Term, w *strayWatch) {
@@ -87,16 +83,17 @@ func (s *Store) followStrays(key strayKey, term *lease.Term, w *strayWatch) {
 		cancel()
 	})
 	prefix := s.keys.key(key.group, kindOwnership, "")
-	see := func(kv *mvccpb.KeyValue) {
+	see := func(kvs []*mvccpb.KeyValue) {
 		w.mu.Lock()
-		if clientv3.LeaseID(kv.Lease) != key.term {
-			delete(w.records, string(kv.Key))
-			w.mu.Unlock()
-			return
+		for _, kv := range kvs {
+			if clientv3.LeaseID(kv.Lease) == key.term {
+				w.records[string(kv.Key)] = kv
+			} else {
+				delete(w.records, string(kv.Key))
+			}
 		}
-		w.records[string(kv.Key)] = kv
 		w.mu.Unlock()
-		s.releaseStray(ctx, w, kv)
+		s.releaseStrays(ctx, w, kvs)
 	}
 	err := s.follow(ctx, feed{
 		from: prefix,
@@ -105,14 +102,14 @@ func (s *Store) followStrays(key strayKey, term *lease.Term, w *strayWatch) {
 			w.mu.Lock()
 			clear(w.records)
 			w.mu.Unlock()
-			for _, kv := range kvs {
-				see(kv)
-			}
+			see(kvs)
 		},
 		apply: func(events []*clientv3.Event, _ int64) {
-			for _, e := range events {
-				see(e.Kv)
+			kvs := make([]*mvccpb.KeyValue, len(events))
+			for i, e := range events {
+				kvs[i] = e.Kv
 			}
+			see(kvs)
 		},
 	})
 	if ctx.Err() == nil {
@@ -120,26 +117,34 @@ func (s *Store) followStrays(key strayKey, term *lease.Term, w *strayWatch) {
 	}
 }
 
-// releaseStray deletes a record of a suspect claim, unless the claim was won and is in use.
-func (s *Store) releaseStray(ctx context.Context, w *strayWatch, kv *mvccpb.KeyValue) {
-	record, err := decodeOwnership(kv.Value)
-	if err != nil {
+// releaseStrays has the records of suspect claims deleted, unless the claim was won and is in use.
+func (s *Store) releaseStrays(ctx context.Context, w *strayWatch, kvs []*mvccpb.KeyValue) {
+	var parts []part
+	for _, kv := range kvs {
+		record, err := decodeOwnership(kv.Value)
+		if err != nil {
+			continue // a deletion, or none of ours
+		}
+		w.mu.Lock()
+		suspect := w.claims[record.ClaimID]
+		w.mu.Unlock()
+		if !suspect || !s.disown(kv) {
+			continue
+		}
+		s.log.Warn("releasing a partition that nobody handles: a claim or a release of it went unanswered",
+			zap.ByteString("key", kv.Key), zap.Int64("revision", kv.ModRevision))
+		parts = append(parts, releasePart(string(kv.Key), kv.ModRevision))
+	}
+	if len(parts) == 0 {
 		return
 	}
-	w.mu.Lock()
-	suspect := w.claims[record.ClaimID]
-	w.mu.Unlock()
-	if !suspect || !s.disown(kv) {
-		return
-	}
-	s.log.Warn("releasing a partition that nobody handles: a claim or a release of it went unanswered",
-		zap.ByteString("key", kv.Key), zap.Int64("revision", kv.ModRevision))
-	key := string(kv.Key)
-	_, err = s.send(ctx, clientv3.OpTxn(
-		[]clientv3.Cmp{unchanged(key, kv.ModRevision)}, []clientv3.Op{clientv3.OpDelete(key)}, nil))
-	if err != nil && ctx.Err() == nil {
-		s.log.Error("could not release it", zap.ByteString("key", kv.Key), zap.Error(err))
-	}
+	s.running.Go(func() { // over a slow link the next ones must not wait for these
+		for _, out := range s.settle(ctx, parts) {
+			if out.err != nil && ctx.Err() == nil {
+				s.log.Error("could not release a partition that nobody handles", zap.Error(out.err))
+			}
+		}
+	})
 }
 
 // disown reports whether the store holds no partition under a record of its own. If it stands where the record of a
