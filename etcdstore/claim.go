@@ -151,7 +151,26 @@ func (s *Store) newClaim(o Ownership, etag int64, options *ClaimOptions) *claim 
 	if !c.renews && before.etag == etag && len(before.owner) <= maxPreviousOwner {
 		c.record.PreviousOwner = before.owner
 	}
+	if c.record.Reason == "" {
+		c.record.Reason = c.usualReason(before)
+	}
 	return c
+}
+
+// usualReason says why a claim is made that gives no reason.
+func (c *claim) usualReason(before seenOwner) string {
+	switch {
+	case c.won.OwnerID == "":
+		return "relinquished"
+	case c.etag == 0:
+		return "it was free"
+	case before.etag != c.etag:
+		return ""
+	case before.owner == "":
+		return "it had been relinquished"
+	default:
+		return "taken from its owner"
+	}
 }
 
 // maxPreviousOwner keeps a record within what its own owner id was checked for.

@@ -74,7 +74,8 @@ type ClaimOptions struct {
 	// then. Defaults to false: such a claim is lost.
 	GrantIfGone bool
 
-	// Reason is kept in the record, for people who ask why a partition moved. Defaults to "".
+	// Reason is kept in the record, for people who ask why a partition moved. Defaults to what the
+	// store knows: that it was free, relinquished or taken from its owner.
 	Reason string
 }
 
