@@ -54,30 +54,33 @@ func BenchmarkClaims(b *testing.B) {
 	ctx := b.Context()
 	term, err := keeper.Term(ctx)
 	require.NoError(b, err)
+	claims := claimsOf(benchGroup("claims"), partitions)
+	keys := make([]string, partitions)
+	for i := range keys {
+		keys[i] = "/plain/bench.example/claims/bench/ownership/" + strconv.Itoa(i)
+	}
 	var ratios, singly, together []float64
 	for b.Loop() {
 		began := time.Now()
-		for i := range partitions {
-			key := "/plain/ownership/" + strconv.Itoa(i)
+		for _, key := range keys {
 			resp, err := client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", 0)).
 				Then(clientv3.OpPut(key, benchValue, clientv3.WithLease(term.ID()))).Commit()
 			require.NoError(b, err)
 			require.True(b, resp.Succeeded)
 		}
 		singles := time.Since(began)
-		_, err := client.Delete(ctx, "/plain/", clientv3.WithPrefix())
-		require.NoError(b, err)
 
-		claims := claimsOf(benchGroup("claims"), partitions)
 		began = time.Now()
 		won, err := store.ClaimOwnership(ctx, claims, nil)
 		batched := time.Since(began)
 		require.NoError(b, err)
 		require.Len(b, won, partitions)
-		require.NoError(b, store.Release(ctx, won...))
 
 		ratios = append(ratios, float64(singles)/float64(batched))
 		singly, together = append(singly, singles.Seconds()*1e3), append(together, batched.Seconds()*1e3)
+		require.NoError(b, store.Release(ctx, won...))
+		_, err = client.Delete(ctx, "/plain/", clientv3.WithPrefix())
+		require.NoError(b, err)
 	}
 	b.ReportMetric(median(singly), "singles-ms")
 	b.ReportMetric(median(together), "claim-ms")
