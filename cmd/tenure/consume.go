@@ -34,10 +34,11 @@ Each line has partition, sequence_number, offset, enqueued_time, key (the partit
 properties, and body; a body that is no valid UTF-8 is in body_base64 instead, one that is no bytes
 in body_value.
 
-Only what was written to standard output without error is checkpointed: every --checkpoint-count
-events of a partition, and --checkpoint-interval after the first event that is not covered. Events
-can be printed twice, by the next owner of a partition, but are not left out. When the reader of a
-pipe has gone, nothing is checkpointed any more.
+Only what was written to standard output without error is checkpointed, and into a pipe only what
+its reader has taken (on Linux): every --checkpoint-count events of a partition, and
+--checkpoint-interval after the first event that is not covered. Events can be printed twice, by the
+next owner of a partition, but are not left out. When the reader of a pipe has gone, nothing is
+checkpointed any more.
 
 The first SIGINT or SIGTERM finishes what is being printed, checkpoints it and gives the partitions
 up; the second ends at once.

@@ -10,6 +10,7 @@
 // the stored checkpoint. When the command is asked to stop, readers finish the batch in hand and checkpoint it; only
 // then is the Processor stopped, which relinquishes the partitions.
 //
-// When standard output fails, nothing is checkpointed any more, not even what was written before: a pipe's reader that
-// has gone may have left some of it unread.
+// What lies in a pipe unread counts as not written yet: a checkpoint waits until the pipe's reader has taken it, on
+// Linux, which can tell. When standard output fails, nothing is checkpointed any more, not even what was written
+// before: a pipe's reader that has gone may have left some of it unread.
 package consume

@@ -1,12 +1,17 @@
 package consume
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 )
+
+const pipePoll = 5 * time.Millisecond
 
 var errOutput = errors.New("standard output failed")
 
@@ -16,6 +21,7 @@ type output struct {
 	onFailed func() // called once, by the call that failed
 
 	writing sync.Mutex
+	written atomic.Int64
 	failed  atomic.Pointer[error]
 }
 
@@ -26,13 +32,51 @@ func (o *output) write(lines []byte) error {
 	if err := o.failure(); err != nil {
 		return err
 	}
-	if _, err := o.w.Write(lines); err != nil {
-		err = fmt.Errorf("%w: %w", errOutput, err)
-		o.failed.Store(&err)
-		o.onFailed()
-		return err
+	n, err := o.w.Write(lines)
+	o.written.Add(int64(n))
+	if err != nil {
+		return o.fail(err)
 	}
 	return nil
+}
+
+func (o *output) fail(err error) error {
+	err = fmt.Errorf("%w: %w", errOutput, err)
+	if o.failed.CompareAndSwap(nil, &err) {
+		o.onFailed()
+	}
+	return o.failure()
+}
+
+// awaitRead returns once the reader of a pipe has taken all that was written before the call, so that what is
+// checkpointed then is not lost with a reader that goes. It fails when the reader has gone, or with ctx. What is no
+// pipe, and any pipe where the system does not tell, counts as read when written.
+func (o *output) awaitRead(ctx context.Context) error {
+	end := o.written.Load()
+	var tick *time.Ticker
+	for {
+		if err := o.failure(); err != nil {
+			return err
+		}
+		// In this order: what others write in between may only make it look as if less had been read.
+		written := o.written.Load()
+		unread, abandoned := inPipe(o.w)
+		switch {
+		case written-int64(unread) >= end:
+			return nil
+		case abandoned:
+			return o.fail(syscall.EPIPE)
+		}
+		if tick == nil {
+			tick = time.NewTicker(pipePoll)
+			defer tick.Stop()
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for standard output to be read: %w", ctx.Err())
+		}
+	}
 }
 
 // failure returns the error that ended the output, if one did. It does not wait for a write that is stuck.

@@ -110,7 +110,7 @@ func (r *reader) print(events []*azeventhubs.ReceivedEventData) error {
 // save checkpoints the last printed event. It returns an error if the reader must stop because of it, or if it is the
 // last try.
 func (r *reader) save(ctx context.Context, last bool) error {
-	if err := r.out.failure(); err != nil {
+	if err := r.out.awaitRead(ctx); err != nil {
 		return err
 	}
 	position := zap.Int64("sequence_number", r.progress.last.SequenceNumber)
