@@ -82,12 +82,6 @@ func (w *watched) lead(ctx context.Context, direct *clientv3.Client, key string)
 			if event.Err() != nil || len(event.Events) == 0 {
 				return 0, fmt.Errorf("%s: watch: %w", w.name, event.Err())
 			}
-			// The keeper itself revokes an old lease soon after it is done with it: both may be known at once.
-			select {
-			case <-done:
-				known, done = time.Now(), nil
-			default:
-			}
 			gone, events = time.Now(), nil
 		case <-ctx.Done():
 			return 0, fmt.Errorf("%s: known %v, gone %v: %w", w.name, known, gone, ctx.Err())
@@ -112,6 +106,12 @@ func stallMeter(ctx context.Context) (worst func() time.Duration) {
 	}()
 	return func() time.Duration { return <-measured }
 }
+
+// keepOldLease is a holder that never has taken over, so that the keeper leaves a lost lease to run out.
+var keepOldLease = &fakeHolder{takeOver: func(ctx context.Context, _ *Term, _ error) error {
+	<-ctx.Done()
+	return ctx.Err()
+}}
 
 // leads collects trials' results.
 type leads struct {
@@ -259,6 +259,9 @@ func runTrial(
 		p.Heal(faultproxy.DropHeld)
 		_ = k.Close(ctx) // whether the lease could be revoked is not what is tried here
 	}()
+	if _, err := k.Attach(keepOldLease); err != nil {
+		return err
+	}
 	term, err := k.Term(ctx)
 	if err != nil {
 		return err

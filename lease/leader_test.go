@@ -104,6 +104,9 @@ func pausedLeaderTrial(
 		p.Heal(faultproxy.DropHeld)
 		_ = k.Close(ctx) // whether the lease could be revoked is not what is tried here
 	}()
+	if _, err := k.Attach(keepOldLease); err != nil {
+		return 0, err
+	}
 	term, err := k.Term(ctx)
 	if err != nil {
 		return 0, err
