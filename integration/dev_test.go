@@ -29,4 +29,11 @@ func TestDevConsumersShareAFolder(t *testing.T) {
 	f.awaitCaughtUp()
 	f.leave("a", "b")
 	f.requireSound()
+
+	// Two that know nothing of each other share partitions too, in a way: the service lets each take them from the other.
+	claimed := f.logged("b", "partition claimed")
+	require.NotEmpty(t, claimed)
+	for _, claim := range claimed {
+		require.Equal(t, "a", claim.PreviousOwner)
+	}
 }

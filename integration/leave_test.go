@@ -14,7 +14,8 @@ import (
 func TestLeavingConsumerHandsOver(t *testing.T) {
 	t.Parallel()
 	const limit = 3 * updateInterval
-	f := newFleet(t, moderateHub(t), etcdtest.Start(t).Endpoints())
+	// Who only exits would sit on its partitions for longer than the limit.
+	f := newFleet(t, moderateHub(t), etcdtest.Start(t).Endpoints(), "--ttl", "10s")
 	f.start("a", "b", "c", "d")
 	f.awaitShared("a", "b", "c", "d")
 

@@ -46,6 +46,9 @@ type Entry struct {
 	Start               string `json:"start"`
 	StartSequenceNumber int64  `json:"start_sequence_number"`
 
+	// PreviousOwner is whom a partition was claimed from, "" if it was free.
+	PreviousOwner string `json:"previous_owner"`
+
 	// SequenceNumber is that of a checkpoint.
 	SequenceNumber int64 `json:"sequence_number"`
 

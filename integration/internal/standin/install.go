@@ -49,7 +49,11 @@ func install() (string, error) {
 	if installed(dir) {
 		return dir, nil
 	}
-	cmd := exec.Command("npm", "ci")
+	npm, err := exec.LookPath("npm")
+	if err != nil {
+		return "", fmt.Errorf("%w and npm, which is not installed: %w", ErrNoNode, err)
+	}
+	cmd := exec.Command(npm, "ci")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("install its packages with npm ci in %s: %w\n%s", dir, err, out)
