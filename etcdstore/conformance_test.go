@@ -27,7 +27,9 @@ type fleet struct {
 	processes map[etcdstore.CheckpointStore]*processtest.Process
 }
 
+//nolint:ireturn // whatever view makes of the store
 func (f *fleet) open(t *testing.T, view func(*etcdstore.Store) etcdstore.CheckpointStore) etcdstore.CheckpointStore {
+	t.Helper()
 	p := processtest.Start(t, f.endpoints, &etcdstore.Options{Prefix: f.prefix})
 	store := view(p.Store)
 	f.mu.Lock()
@@ -59,11 +61,14 @@ func examine(
 	storetest.Run(t, func(t *testing.T) etcdstore.CheckpointStore { return f.open(t, view) }, capabilities)
 }
 
+//nolint:ireturn // a view
 func asStore(s *etcdstore.Store) etcdstore.CheckpointStore { return s }
 
+//nolint:ireturn // a view
 func asHolder(s *etcdstore.Store) etcdstore.CheckpointStore { return s.Holder() }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name    string
 		members int

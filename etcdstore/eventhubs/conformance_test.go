@@ -7,6 +7,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+	"github.com/stretchr/testify/require"
 
 	"github.com/tenure-go/tenure/etcdstore"
 	"github.com/tenure-go/tenure/etcdstore/eventhubs"
@@ -37,7 +38,7 @@ func (a *adapted) ClaimOwnership(
 			LastModifiedTime:        o.LastModifiedTime,
 		}
 		if o.ETag != "" {
-			claim.ETag = ptr(azcore.ETag(o.ETag))
+			claim.ETag = new(azcore.ETag(o.ETag))
 		}
 		claims = append(claims, claim)
 	}
@@ -45,8 +46,8 @@ func (a *adapted) ClaimOwnership(
 	return ownershipsOf(won), err
 }
 
-func (a *adapted) ListOwnership(ctx context.Context, group etcdstore.Group) ([]etcdstore.Ownership, error) {
-	listed, err := a.store.ListOwnership(ctx, group.FullyQualifiedNamespace, group.EventHubName, group.ConsumerGroup, nil)
+func (a *adapted) ListOwnership(ctx context.Context, g etcdstore.Group) ([]etcdstore.Ownership, error) {
+	listed, err := a.store.ListOwnership(ctx, g.FullyQualifiedNamespace, g.EventHubName, g.ConsumerGroup, nil)
 	return ownershipsOf(listed), err
 }
 
@@ -64,8 +65,8 @@ func ownershipsOf(all []azeventhubs.Ownership) []etcdstore.Ownership {
 	return ownerships
 }
 
-func (a *adapted) ListCheckpoints(ctx context.Context, group etcdstore.Group) ([]etcdstore.Checkpoint, error) {
-	listed, err := a.store.ListCheckpoints(ctx, group.FullyQualifiedNamespace, group.EventHubName, group.ConsumerGroup, nil)
+func (a *adapted) ListCheckpoints(ctx context.Context, g etcdstore.Group) ([]etcdstore.Checkpoint, error) {
+	listed, err := a.store.ListCheckpoints(ctx, g.FullyQualifiedNamespace, g.EventHubName, g.ConsumerGroup, nil)
 	var checkpoints []etcdstore.Checkpoint
 	for _, c := range listed {
 		checkpoints = append(checkpoints, etcdstore.Checkpoint{
@@ -93,15 +94,20 @@ func groupOf(namespace, hub, group string) etcdstore.Group {
 	return etcdstore.Group{FullyQualifiedNamespace: namespace, EventHubName: hub, ConsumerGroup: group}
 }
 
-func ptr[T any](v T) *T { return &v }
-
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	for name, members := range map[string]int{"one member": 1, "three members": 3} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cluster := etcdtest.StartCluster(t, members)
-			process := func(store etcdstore.CheckpointStore) *processtest.Process { return store.(*adapted).process }
+			process := func(t *testing.T, store etcdstore.CheckpointStore) *processtest.Process {
+				t.Helper()
+				a, ok := store.(*adapted)
+				require.True(t, ok)
+				return a.process
+			}
 			open := func(t *testing.T) etcdstore.CheckpointStore {
+				t.Helper()
 				p := processtest.Start(t, cluster.Endpoints(), nil)
 				// A busy machine must not make the suite's own pauses look like a dead consumer.
 				return &adapted{eventhubs.New(p.Store, &eventhubs.Options{IdleLimit: time.Hour}), p}
@@ -112,8 +118,14 @@ func TestConformance(t *testing.T) {
 				TimeOfListing:      true,
 				Holder:             true,
 				Etcd:               cluster.Client(t),
-				Kill:               func(t *testing.T, store etcdstore.CheckpointStore) { process(store).Kill(t) },
-				Lapse:              func(t *testing.T, store etcdstore.CheckpointStore) { process(store).Lapse(t) },
+				Kill: func(t *testing.T, store etcdstore.CheckpointStore) {
+					t.Helper()
+					process(t, store).Kill(t)
+				},
+				Lapse: func(t *testing.T, store etcdstore.CheckpointStore) {
+					t.Helper()
+					process(t, store).Lapse(t)
+				},
 			})
 		})
 	}

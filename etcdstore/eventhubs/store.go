@@ -67,8 +67,8 @@ func New(store *etcdstore.Store, options *Options) *CheckpointStore {
 // the record's, or who have none although there is a record. An etag whose record has gone with its owner's lease wins.
 // The owner id "" relinquishes.
 //
-// It waits for etcd until ctx ends. Errors: [etcdstore.ErrInvalidArgument], before anything is sent, for an empty name or
-// a partition named twice; ctx's error, with [etcdstore.ErrOutcomeUnknown] if a claim may have been won; those of
+// It waits for etcd until ctx ends. Errors: [etcdstore.ErrInvalidArgument], before anything is sent, for an empty name
+// or a partition named twice; ctx's error, with [etcdstore.ErrOutcomeUnknown] if a claim may have been won; those of
 // [etcdstore.Store.ClaimOwnership] that waiting does not cure. Beside an error the claims that were won are returned.
 func (c *CheckpointStore) ClaimOwnership(
 	ctx context.Context, partitionOwnership []azeventhubs.Ownership, _ *azeventhubs.ClaimOwnershipOptions,
@@ -97,13 +97,14 @@ func (c *CheckpointStore) ClaimOwnership(
 	return claimed, err
 }
 
-// ListOwnership returns the group's ownerships. LastModifiedTime is the time of listing: a record that exists is live, and
-// its owner's clock does not matter. One that cannot be read, or that has no lease, is listed as relinquished.
+// ListOwnership returns the group's ownerships. LastModifiedTime is the time of listing: a record that exists is live,
+// and its owner's clock does not matter. One that cannot be read, or that has no lease, is listed as relinquished.
 //
 // It waits for etcd until ctx ends. Errors: [etcdstore.ErrInvalidArgument] for an empty name; ctx's error; those of
 // [etcdstore.Store.ListOwnership] that waiting does not cure.
 func (c *CheckpointStore) ListOwnership(
-	ctx context.Context, fullyQualifiedNamespace, eventHubName, consumerGroup string, _ *azeventhubs.ListOwnershipOptions,
+	ctx context.Context, fullyQualifiedNamespace, eventHubName, consumerGroup string,
+	_ *azeventhubs.ListOwnershipOptions,
 ) ([]azeventhubs.Ownership, error) {
 	defer c.watchdog.listing()()
 	listed, err := c.holder.ListOwnership(ctx, groupOf(fullyQualifiedNamespace, eventHubName, consumerGroup))
@@ -134,7 +135,8 @@ func (c *CheckpointStore) ListOwnership(
 // It waits for etcd until ctx ends. Errors: [etcdstore.ErrInvalidArgument] for an empty name; ctx's error; those of
 // [etcdstore.Store.ListCheckpoints] that waiting does not cure.
 func (c *CheckpointStore) ListCheckpoints(
-	ctx context.Context, fullyQualifiedNamespace, eventHubName, consumerGroup string, _ *azeventhubs.ListCheckpointsOptions,
+	ctx context.Context, fullyQualifiedNamespace, eventHubName, consumerGroup string,
+	_ *azeventhubs.ListCheckpointsOptions,
 ) ([]azeventhubs.Checkpoint, error) {
 	defer c.watchdog.call()()
 	listed, err := c.holder.ListCheckpoints(ctx, groupOf(fullyQualifiedNamespace, eventHubName, consumerGroup))
@@ -157,12 +159,12 @@ func (c *CheckpointStore) ListCheckpoints(
 
 // SetCheckpoint writes a checkpoint and returns when it is durable.
 //
-// It waits for etcd until ctx ends. Errors: [etcdstore.ErrInvalidArgument], before anything is sent, for an empty name or
-// a checkpoint with neither offset nor sequence number; unless [Options.UnfencedCheckpoints] is set,
+// It waits for etcd until ctx ends. Errors: [etcdstore.ErrInvalidArgument], before anything is sent, for an empty name
+// or a checkpoint with neither offset nor sequence number; unless [Options.UnfencedCheckpoints] is set,
 // [etcdstore.ErrOwnershipLost] if another consumer has the partition, or had it since this reader started, and
 // [etcdstore.ErrCheckpointConflict] once if somebody else wrote the checkpoint meanwhile; ctx's error, with
-// [etcdstore.ErrOutcomeUnknown] if the checkpoint may have been written; those of [etcdstore.Store.UpdateCheckpoint] that
-// waiting does not cure.
+// [etcdstore.ErrOutcomeUnknown] if the checkpoint may have been written; those of [etcdstore.Store.UpdateCheckpoint]
+// that waiting does not cure.
 func (c *CheckpointStore) SetCheckpoint(
 	ctx context.Context, checkpoint azeventhubs.Checkpoint, _ *azeventhubs.SetCheckpointOptions,
 ) error {

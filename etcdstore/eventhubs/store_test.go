@@ -3,6 +3,7 @@ package eventhubs_test
 import (
 	"context"
 	"math"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -38,7 +39,7 @@ func claimOf(owner, partition string) azeventhubs.Ownership {
 func checkpointOf(partition string, sequenceNumber int64) azeventhubs.Checkpoint {
 	return azeventhubs.Checkpoint{
 		FullyQualifiedNamespace: namespace, EventHubName: hub, ConsumerGroup: group, PartitionID: partition,
-		SequenceNumber: &sequenceNumber, Offset: ptr(strconv.FormatInt(10*sequenceNumber, 10)),
+		SequenceNumber: &sequenceNumber, Offset: new(strconv.FormatInt(10*sequenceNumber, 10)),
 	}
 }
 
@@ -81,7 +82,7 @@ func TestClaimRounds(t *testing.T) {
 		require.Empty(t, won)
 	}
 
-	last := ptr(azcore.ETag(""))
+	last := new(azcore.ETag(""))
 	for round := range 5 {
 		o := claimOf("owner", "100")
 		o.ETag = last
@@ -120,7 +121,7 @@ func TestClaimsWithBadETagsLose(t *testing.T) {
 		strconv.FormatUint(math.MaxUint64, 10), "0" + string(*won[0].ETag), string(azcore.ETagAny),
 	} {
 		o := claimOf("bob", "owned")
-		o.ETag = ptr(azcore.ETag(etag))
+		o.ETag = new(azcore.ETag(etag))
 		require.Empty(t, claim(t, store, o), "%q", etag)
 	}
 	require.Equal(t, "ann", list(t, store)[0].OwnerID)
@@ -178,8 +179,8 @@ func TestCheckpointsKeepNilAndZeroApart(t *testing.T) {
 		sequenceNumber *int64
 		offset         *string
 	}{
-		{ptr(int64(0)), nil}, {nil, ptr("")}, {nil, ptr("0")}, {ptr(int64(0)), ptr("")}, {ptr(int64(7)), ptr("3:7:abc")},
-		{ptr(int64(math.MaxInt64)), ptr("007")},
+		{new(int64(0)), nil}, {nil, new("")}, {nil, new("0")}, {new(int64(0)), new("")}, {new(int64(7)), new("3:7:abc")},
+		{new(int64(math.MaxInt64)), new("007")},
 	} {
 		want := none
 		want.SequenceNumber, want.Offset = c.sequenceNumber, c.offset
@@ -195,12 +196,13 @@ func TestEmptyNamesAreRefused(t *testing.T) {
 		names := []string{namespace, hub, group, "0"}
 		names[i] = ""
 		_, err := store.ClaimOwnership(t.Context(), []azeventhubs.Ownership{{
-			FullyQualifiedNamespace: names[0], EventHubName: names[1], ConsumerGroup: names[2], PartitionID: names[3], OwnerID: "ann",
+			FullyQualifiedNamespace: names[0], EventHubName: names[1], ConsumerGroup: names[2], PartitionID: names[3],
+			OwnerID: "ann",
 		}}, nil)
 		require.ErrorIs(t, err, etcdstore.ErrInvalidArgument)
 		err = store.SetCheckpoint(t.Context(), azeventhubs.Checkpoint{
 			FullyQualifiedNamespace: names[0], EventHubName: names[1], ConsumerGroup: names[2], PartitionID: names[3],
-			SequenceNumber: ptr(int64(7)),
+			SequenceNumber: new(int64(7)),
 		}, nil)
 		require.ErrorIs(t, err, etcdstore.ErrInvalidArgument)
 		if i == 3 {
@@ -214,8 +216,8 @@ func TestEmptyNamesAreRefused(t *testing.T) {
 	require.Empty(t, list(t, store))
 }
 
-// TestListingIsDatedAfterTheAnswer holds a listing up, and requires that its records look no older for that: the SDK would
-// take them for expired.
+// TestListingIsDatedAfterTheAnswer holds a listing up, and requires that its records look no older for that: the SDK
+// would take them for expired.
 func TestListingIsDatedAfterTheAnswer(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.Start(t)
@@ -361,7 +363,7 @@ func TestCorruptRecordsAreNoErrors(t *testing.T) {
 	require.Equal(t, []azeventhubs.Checkpoint{checkpointOf("3", 7)}, listCheckpoints(t, store))
 	require.NotZero(t, logged.FilterMessageSnippet("checkpoint").Len())
 
-	claims := append(listed, claimOf("", "2"), claimOf("", "3"))
+	claims := append(slices.Clone(listed), claimOf("", "2"), claimOf("", "3"))
 	for i := range claims {
 		claims[i].OwnerID = "ann"
 	}

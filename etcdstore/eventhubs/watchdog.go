@@ -16,9 +16,9 @@ const (
 )
 
 // watchdog notices a consumer that has stopped using its store while its process lives on and renews the lease: a
-// processor whose Run has returned, a program that is stuck. It takes the consumer for dead when no call has begun, been
-// under way or ended for the limit. It has no goroutine, only a timer: one that is left over when the store closes finds
-// nothing to release.
+// processor whose Run has returned, a program that is stuck. It takes the consumer for dead when no call has begun,
+// been under way or ended for the limit. It has no goroutine, only a timer: one that is left over when the store
+// closes finds nothing to release.
 type watchdog struct {
 	idleLimit time.Duration
 	dead      func(idle time.Duration)

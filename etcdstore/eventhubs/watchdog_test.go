@@ -1,6 +1,7 @@
 package eventhubs
 
 import (
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,23 +12,35 @@ import (
 // consumer makes calls to a watchdog and notes when it is taken for dead.
 type consumer struct {
 	*watchdog
+
 	began time.Time
-	found []time.Duration // when it was found dead, since the beginning
-	idle  []time.Duration // and how long it was said to have been silent
+
+	mu   sync.Mutex
+	dead []time.Duration // when it was found dead, since the beginning
+	idle []time.Duration // and how long it was said to have been silent
 }
 
 func newConsumer(limit time.Duration) *consumer {
 	c := &consumer{began: time.Now()}
 	c.watchdog = newWatchdog(limit, func(idle time.Duration) {
-		c.found = append(c.found, time.Since(c.began))
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.dead = append(c.dead, time.Since(c.began))
 		c.idle = append(c.idle, idle)
 	})
 	return c
 }
 
+// found returns when the consumer was found dead.
+func (c *consumer) found() []time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dead
+}
+
 // rest lets time pass.
 func (c *consumer) rest(d time.Duration) {
-	time.Sleep(d)
+	time.Sleep(d) //nolint:forbidigo // in a synctest bubble, whose clock this moves
 	synctest.Wait()
 }
 
@@ -44,7 +57,7 @@ func TestWatchdogLeavesARegularConsumerAlone(t *testing.T) {
 		for range 1000 {
 			c.round(13 * time.Second)
 		}
-		require.Empty(t, c.found)
+		require.Empty(t, c.found())
 	})
 }
 
@@ -54,12 +67,12 @@ func TestWatchdogFindsADeadConsumer(t *testing.T) {
 		c.round(10 * time.Second)
 		c.round(0)
 		c.rest(time.Minute - time.Nanosecond)
-		require.Empty(t, c.found)
+		require.Empty(t, c.found())
 		c.rest(time.Nanosecond)
-		require.Equal(t, []time.Duration{70 * time.Second}, c.found, "a minute after the last call")
+		require.Equal(t, []time.Duration{70 * time.Second}, c.found(), "a minute after the last call")
 		require.Equal(t, []time.Duration{time.Minute}, c.idle)
 		c.rest(24 * time.Hour)
-		require.Len(t, c.found, 1, "once")
+		require.Len(t, c.found(), 1, "once")
 	})
 }
 
@@ -75,9 +88,9 @@ func TestWatchdogFindsAConsumerThatNeverCameBack(t *testing.T) {
 				begin(c)
 				silent := time.Since(c.began)
 				c.rest(10*time.Minute - time.Nanosecond)
-				require.Empty(t, c.found)
+				require.Empty(t, c.found())
 				c.rest(time.Nanosecond)
-				require.Equal(t, []time.Duration{silent + 10*time.Minute}, c.found)
+				require.Equal(t, []time.Duration{silent + 10*time.Minute}, c.found())
 			})
 		})
 	}
@@ -87,7 +100,7 @@ func TestWatchdogWatchesNobodyBeforeTheFirstCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newConsumer(time.Second)
 		c.rest(24 * time.Hour)
-		require.Empty(t, c.found)
+		require.Empty(t, c.found())
 	})
 }
 
@@ -98,9 +111,9 @@ func TestWatchdogAllowsThreeTimesTheLongestGap(t *testing.T) {
 		c.round(time.Second)
 		c.round(0)
 		c.rest(15*time.Minute - time.Nanosecond)
-		require.Empty(t, c.found)
+		require.Empty(t, c.found())
 		c.rest(time.Nanosecond)
-		require.Len(t, c.found, 1)
+		require.Len(t, c.found(), 1)
 	})
 }
 
@@ -115,12 +128,12 @@ func TestWatchdogBelievesACallUnderWay(t *testing.T) {
 		c.rest(time.Hour)
 		end()
 		c.rest(time.Hour)
-		require.Empty(t, c.found)
+		require.Empty(t, c.found())
 		other()
 		c.rest(time.Minute - time.Nanosecond)
-		require.Empty(t, c.found, "the time of a call is no gap")
+		require.Empty(t, c.found(), "the time of a call is no gap")
 		c.rest(time.Nanosecond)
-		require.Equal(t, []time.Duration{3*time.Hour + time.Minute + 2*time.Second}, c.found)
+		require.Equal(t, []time.Duration{3*time.Hour + time.Minute + 2*time.Second}, c.found())
 	})
 }
 
@@ -129,12 +142,12 @@ func TestWatchdogFindsAConsumerDeadAgain(t *testing.T) {
 		c := newConsumer(0)
 		c.round(time.Second)
 		c.round(2 * time.Minute)
-		require.Len(t, c.found, 1)
+		require.Len(t, c.found(), 1)
 		c.round(0) // it was only slow, which is known now
 		c.rest(6*time.Minute - time.Nanosecond)
-		require.Len(t, c.found, 1)
+		require.Len(t, c.found(), 1)
 		c.rest(time.Nanosecond)
-		require.Len(t, c.found, 2)
+		require.Len(t, c.found(), 2)
 	})
 }
 
@@ -147,20 +160,20 @@ func TestWatchdogObeysItsLimit(t *testing.T) {
 			c.listing()()
 		}
 		short.rest(5*time.Second - time.Nanosecond)
-		require.Empty(t, short.found)
+		require.Empty(t, short.found())
 		short.rest(time.Nanosecond)
-		require.Len(t, short.found, 1)
+		require.Len(t, short.found(), 1)
 		long.rest(20*time.Minute - 5*time.Second - time.Nanosecond)
-		require.Empty(t, long.found)
+		require.Empty(t, long.found())
 		long.rest(time.Nanosecond)
-		require.Len(t, long.found, 1)
+		require.Len(t, long.found(), 1)
 
 		patient := newConsumer(20 * time.Minute)
 		patient.listing()()
 		patient.rest(20*time.Minute - time.Nanosecond)
-		require.Empty(t, patient.found, "ten minutes are less than its limit")
+		require.Empty(t, patient.found(), "ten minutes are less than its limit")
 		patient.rest(time.Nanosecond)
-		require.Len(t, patient.found, 1)
+		require.Len(t, patient.found(), 1)
 	})
 }
 
@@ -173,6 +186,6 @@ func TestWatchdogHearsCheckpointsToo(t *testing.T) {
 			c.call()()
 			c.rest(59 * time.Second)
 		}
-		require.Empty(t, c.found)
+		require.Empty(t, c.found())
 	})
 }

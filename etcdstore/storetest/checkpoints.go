@@ -30,7 +30,7 @@ func lastWriteWins(t *scope) {
 	for i := range int64(10) {
 		store := []etcdstore.CheckpointStore{t.a, t.b}[i%2]
 		at := t.checkpoint("0", 100-i)
-		at.Offset = ptr(strconv.FormatInt(1000*i, 10))
+		at.Offset = new(strconv.FormatInt(1000*i, 10))
 		require.NoError(t, store.UpdateCheckpoint(t.Context(), at, nil))
 		t.requireCheckpoints(t.group, at)
 	}
@@ -55,19 +55,20 @@ func positionsVerbatim(t *scope) {
 		require.NoError(t, t.a.UpdateCheckpoint(t.Context(), c, nil))
 	}
 	for _, offset := range []string{
-		"", "0", "-0", "7", "007", "+7", "-7", "1e3", "1.0", " 7", "7 ", "0x10", "abc", "@latest", "-1", "3:1442:17", `"7"`, "null",
-		"true", "{}", "\n", "\x00", "日本", "９", "<&>", "\u2028", strconv.Itoa(exact - 1), strconv.Itoa(exact), strconv.Itoa(exact + 1),
+		"", "0", "-0", "7", "007", "+7", "-7", "1e3", "1.0", " 7", "7 ", "0x10", "abc", "@latest", "-1", "3:1442:17", `"7"`,
+		"null", "true", "{}", "\n", "\x00", "\u65e5\u672c", "９", "<&>", "\u2028",
+		strconv.Itoa(exact - 1), strconv.Itoa(exact), strconv.Itoa(exact + 1),
 		strconv.Itoa(1 - exact), strconv.Itoa(-exact), strconv.Itoa(math.MaxInt64), strconv.Itoa(math.MinInt64),
 		"9223372036854775808", strings.Repeat("9", 400),
 	} {
 		add(nil, &offset)
-		add(ptr(int64(0)), &offset)
+		add(new(int64(0)), &offset)
 	}
 	for _, sequenceNumber := range []int64{
 		0, 1, -1, exact - 1, exact, exact + 1, 1 - exact, -exact, -exact - 1, math.MaxInt64, math.MinInt64,
 	} {
 		add(&sequenceNumber, nil)
-		add(&sequenceNumber, ptr("5"))
+		add(&sequenceNumber, new("5"))
 	}
 	t.requireCheckpoints(t.group, want...)
 }
@@ -92,7 +93,7 @@ func writeUnnamed(t *scope) {
 
 func writeOversize(t *scope) {
 	c := t.checkpoint("0", 1)
-	c.Offset = ptr(strings.Repeat("x", 2<<20))
+	c.Offset = new(strings.Repeat("x", 2<<20))
 	t.refused(t.a.UpdateCheckpoint(t.Context(), c, nil), "checkpoint")
 }
 
@@ -121,7 +122,7 @@ func copyPositions(t *scope) {
 	require.EqualValues(t, 7, sequenceNumber)
 	require.Equal(t, "70", offset)
 	want := t.checkpoint("0", 7)
-	want.Offset = ptr("70")
+	want.Offset = new("70")
 	sequenceNumber, offset = 8, "80"
 	t.requireCheckpoints(t.group, want)
 }
@@ -149,8 +150,9 @@ func writeMany(t *scope) {
 	require.Equal(t, want, t.positions())
 }
 
-// writeOne has many callers write to one partition, and a reader beside them. What is read must never have been overwritten
-// before: no other write may have begun after it was acknowledged and been acknowledged before the reading began.
+// writeOne has many callers write to one partition, and a reader beside them. What is read must never have been
+// overwritten before: no other write may have begun after it was acknowledged and been acknowledged before the reading
+// began.
 func writeOne(t *scope) {
 	const writers, writes = 32, 8
 	type call struct{ begin, end int64 }
@@ -175,6 +177,7 @@ func writeOne(t *scope) {
 	}
 	type reading struct {
 		call
+
 		sequenceNumber int64
 	}
 	var readings []reading

@@ -231,7 +231,9 @@ func claimOversize(t *scope) {
 }
 
 func claimOwnerIDs(t *scope) {
-	owners := []string{"a/b", "%2F", " ", `"`, "\\", "\n", "\x00", "日本", "\u2028", "<&>", strings.Repeat("x", 1000)}
+	owners := []string{
+		"a/b", "%2F", " ", `"`, "\\", "\n", "\x00", "\u65e5\u672c", "\u2028", "<&>", strings.Repeat("x", 1000),
+	}
 	var claims []etcdstore.Ownership
 	for i, owner := range owners {
 		claims = append(claims, t.ownerships(owner, strconv.Itoa(i))...)

@@ -1,9 +1,9 @@
 // Package storetest examines checkpoint stores: whether they do what Event Hubs' clients expect of one, and what
 // [etcdstore] promises beyond that.
 //
-// A store's own test calls [Run] with a function that opens a store, and with what the store can do that not every store
-// can. Each test has a group to itself, so that one backend serves them all, and works with two stores at least, as two
-// processes would:
+// A store's own test calls [Run] with a function that opens a store, and with what the store can do that not every
+// store can. Each test has a group to itself, so that one backend serves them all, and works with two stores at least,
+// as two processes would:
 //
 //	func TestConformance(t *testing.T) {
 //		cluster := etcdtest.Start(t)

@@ -30,7 +30,7 @@ var fencing = []test{
 	{name: "a record says why the partition moved", run: reasons, needs: []need{fences, etcd}},
 }
 
-func (t *scope) fencer(store etcdstore.CheckpointStore) Fencer {
+func (t *scope) fencer(store etcdstore.CheckpointStore) Fencer { //nolint:ireturn // of whatever store is examined
 	t.Helper()
 	f, ok := store.(Fencer)
 	require.True(t, ok, "the store declares Fences and is no Fencer: %T", store)

@@ -16,12 +16,21 @@ var holders = []test{
 	{name: "nobody but the owner writes while there is one", run: neverHeld, needs: []need{holder}},
 	{name: "whoever held a partition last writes while nobody owns it", run: heldLast, needs: []need{holder, etcd}},
 	{name: "a write from outside is told once", run: conflictOnce, needs: []need{holder, etcd}},
-	{name: "the listing before the first write is where the owner starts", run: startFromListing, needs: []need{holder, etcd}},
+	{
+		name: "the listing before the first write is where the owner starts", run: startFromListing,
+		needs: []need{holder, etcd},
+	},
 	{name: "a reader left over from an earlier tenure is refused", run: leftOverReader, needs: []need{holder}},
 	{name: "an owner may go back behind what it wrote itself", run: goBack, needs: []need{holder}},
-	{name: "a partition whose checkpoint cannot be read is granted to nobody", run: unreadable, needs: []need{holder, etcd}},
+	{
+		name: "a partition whose checkpoint cannot be read is granted to nobody", run: unreadable,
+		needs: []need{holder, etcd},
+	},
 	{name: "an unreadable checkpoint hides no other", run: unreadableListed, needs: []need{holder, etcd}},
-	{name: "an unreadable or leaseless ownership counts as relinquished", run: corruptOwnership, needs: []need{holder, etcd}},
+	{
+		name: "an unreadable or leaseless ownership counts as relinquished", run: corruptOwnership,
+		needs: []need{holder, etcd},
+	},
 }
 
 func holdAndWrite(t *scope) {
@@ -33,7 +42,7 @@ func holdAndWrite(t *scope) {
 	}
 	owned = t.winOne(t.a, as("", owned))
 	require.NoError(t, t.update(t.a, "0", 7), "the last events before it was relinquished")
-	owned = t.winOne(t.a, as("ann", owned))
+	t.winOne(t.a, as("ann", owned))
 	require.NoError(t, t.update(t.a, "0", 8))
 	require.Equal(t, map[string]int64{"0": 8}, t.positions())
 }

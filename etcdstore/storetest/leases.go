@@ -12,7 +12,10 @@ import (
 var leases = []test{
 	{name: "the partitions of a dead owner are free, its checkpoints remain", run: die, needs: []need{kill}, waits: true},
 	{name: "a store cut off from its backend says so", run: cutOff, needs: []need{kill}, waits: true},
-	{name: "what a store still holds survives a lapse, and nothing else", run: surviveLapse, needs: []need{lapse}, waits: true},
+	{
+		name: "what a store still holds survives a lapse, and nothing else", run: surviveLapse,
+		needs: []need{lapse}, waits: true,
+	},
 }
 
 func die(t *scope) {
@@ -86,8 +89,8 @@ func surviveLapse(t *scope) {
 	t.win(store, mine...)
 }
 
-// writeAfterLapse requires that an owner writes again after a lapse: under the fence of its next claim, never under that
-// of its last one, or at once if it names no fence.
+// writeAfterLapse requires that an owner writes again after a lapse: under the fence of its next claim, never under
+// that of its last one, or at once if it names no fence.
 func (t *scope) writeAfterLapse(store etcdstore.CheckpointStore, last etcdstore.Ownership) {
 	if t.Fences {
 		require.ErrorIs(t, t.updateUnder(store, last, 2), etcdstore.ErrOwnershipLost)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/stretchr/testify/require"
 
@@ -11,8 +12,14 @@ import (
 )
 
 var records = []test{
-	{name: "an unreadable ownership hides no other and is named", run: corruptOwnershipNamed, needs: []need{reports, etcd}},
-	{name: "an unreadable checkpoint hides no other and is named", run: corruptCheckpointNamed, needs: []need{reports, etcd}},
+	{
+		name: "an unreadable ownership hides no other and is named", run: corruptOwnershipNamed,
+		needs: []need{reports, etcd},
+	},
+	{
+		name: "an unreadable checkpoint hides no other and is named", run: corruptCheckpointNamed,
+		needs: []need{reports, etcd},
+	},
 	{name: "an unreadable ownership is replaced by its etag", run: corruptOwnershipMended, needs: []need{reports, etcd}},
 	{name: "an ownership without a lease is free", run: leaseless, needs: []need{etcd}},
 	{name: "unknown fields are ignored", run: unknownFields, needs: []need{etcd}},
@@ -24,11 +31,13 @@ var records = []test{
 // Values that are no records.
 var (
 	corruptOwnerships = []string{
-		"", "{", "[]", "null", `"text"`, "7", "\xff", "{}", `{"owner_id": 7}`, `{"owner_id": "ann", "last_modified_time": "today"}`,
+		"", "{", "[]", "null", `"text"`, "7", "\xff", "{}", `{"owner_id": 7}`,
+		`{"owner_id": "ann", "last_modified_time": "today"}`,
 		`{"last_modified_time": "2026-01-02T03:04:05Z"}`, `{"owner_id": "ann"} {}`,
 	}
 	corruptCheckpoints = []string{
-		"", "{", "[]", "null", "7", "\xff", "{}", `{"sequence_number": "seven"}`, `{"sequence_number": 1.5}`, `{"offset": {}}`,
+		"", "{", "[]", "null", "7", "\xff", "{}", `{"sequence_number": "seven"}`, `{"sequence_number": 1.5}`,
+		`{"offset": {}}`,
 		`{"sequence_number": null, "offset": null}`, `{"sequence_number": 7} 8`, `{"owner_id": "ann"}`,
 	}
 )
@@ -40,12 +49,11 @@ func named(err error) map[string]*etcdstore.RecordError {
 	all := make(map[string]*etcdstore.RecordError)
 	var add func(error)
 	add = func(err error) {
-		var one *etcdstore.RecordError
-		if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // it walks the tree itself
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, e := range joined.Unwrap() {
 				add(e)
 			}
-		} else if errors.As(err, &one) {
+		} else if one, ok := errors.AsType[*etcdstore.RecordError](err); ok {
 			all[one.Key] = one
 		}
 	}
@@ -59,7 +67,7 @@ func (t *scope) corrupt(kind string, values []string) map[string]string {
 	for i, value := range values {
 		partition := fmt.Sprint("corrupt ", i)
 		t.put(kind, partition, value, kind == ownershipKind)
-		etags[t.key(kind, partition)] = fmt.Sprint(t.record(kind, partition).ModRevision)
+		etags[t.key(kind, partition)] = t.etag(kind, partition)
 	}
 	return etags
 }
@@ -104,7 +112,7 @@ func corruptOwnershipMended(t *scope) {
 		partition := fmt.Sprint("corrupt ", i)
 		claim := t.ownerships("ann", partition)[0]
 		require.Empty(t, t.try(t.a, claim), "there is a record")
-		claim.ETag = fmt.Sprint(t.record(ownershipKind, partition).ModRevision)
+		claim.ETag = t.etag(ownershipKind, partition)
 		t.winOne(t.a, claim)
 		require.NotZero(t, t.record(ownershipKind, partition).Lease)
 	}
@@ -136,14 +144,14 @@ func otherLanguages(t *scope) {
 		sequenceNumber *int64
 		offset         *string
 	}{
-		{`{"offset":70,"sequence_number":7}`, ptr(int64(7)), ptr("70")},
-		{`{"offset":"070","sequence_number":"7"}`, ptr(int64(7)), ptr("070")},
-		{`{"offset":"70"}`, nil, ptr("70")},
-		{`{"offset":null,"sequence_number":-1}`, ptr(int64(-1)), nil},
-		{`{"sequence_number":"9223372036854775807"}`, ptr(int64(9223372036854775807)), nil},
-		{"\n { \"sequence_number\" : 0 }\n", ptr(int64(0)), nil},
+		{`{"offset":70,"sequence_number":7}`, new(int64(7)), new("70")},
+		{`{"offset":"070","sequence_number":"7"}`, new(int64(7)), new("070")},
+		{`{"offset":"70"}`, nil, new("70")},
+		{`{"offset":null,"sequence_number":-1}`, new(int64(-1)), nil},
+		{`{"sequence_number":"9223372036854775807"}`, new(int64(9223372036854775807)), nil},
+		{"\n { \"sequence_number\" : 0 }\n", new(int64(0)), nil},
 	} {
-		partition := fmt.Sprint(i)
+		partition := strconv.Itoa(i)
 		t.put(checkpointKind, partition, c.value, false)
 		want = append(want, etcdstore.Checkpoint{
 			Group: t.group, PartitionID: partition, SequenceNumber: c.sequenceNumber, Offset: c.offset,
@@ -176,8 +184,6 @@ func corruptStart(t *scope) {
 	t.put(checkpointKind, "0", "{", false)
 	owned := t.claim(t.a, "ann", "0")
 	_, _, err := t.fencer(t.a).Start(owned)
-	t.requireNamed(err, map[string]string{
-		t.key(checkpointKind, "0"): fmt.Sprint(t.record(checkpointKind, "0").ModRevision),
-	})
+	t.requireNamed(err, map[string]string{t.key(checkpointKind, "0"): t.etag(checkpointKind, "0")})
 	require.NoError(t, t.fencer(t.a).Release(t.Context(), owned))
 }

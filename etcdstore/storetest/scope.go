@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -194,8 +195,6 @@ func (t *scope) requireCheckpoints(group etcdstore.Group, want ...etcdstore.Chec
 	}
 }
 
-func ptr[T any](v T) *T { return &v }
-
 // The kinds of records that tests look at, as they stand in keys.
 const (
 	ownershipKind  = "ownership"
@@ -216,6 +215,12 @@ func (t *scope) record(kind, partition string) *mvccpb.KeyValue {
 		return nil
 	}
 	return resp.Kvs[0]
+}
+
+// etag is a record's ModRevision in decimal.
+func (t *scope) etag(kind, partition string) string {
+	t.Helper()
+	return strconv.FormatInt(t.record(kind, partition).ModRevision, 10)
 }
 
 // put puts a record into etcd that no store wrote, on a lease for as long as the test runs if it is to have one.

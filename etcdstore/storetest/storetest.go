@@ -13,8 +13,8 @@ import (
 // on a lease of its own and is closed when t ends.
 type Open func(t *testing.T) etcdstore.CheckpointStore
 
-// Capabilities tells what a store does that not every store does. Where two rules exclude each other, a capability that is
-// not declared has the other rule tested.
+// Capabilities tells what a store does that not every store does. Where two rules exclude each other, a capability
+// that is not declared has the other rule tested.
 type Capabilities struct {
 	// AlwaysGrantsIfGone says that every claim is made with [etcdstore.ClaimOptions.GrantIfGone].
 	AlwaysGrantsIfGone bool
@@ -25,7 +25,8 @@ type Capabilities struct {
 	// TimeOfListing says that a listing dates ownerships with its own time. Otherwise it shows the times of the claims.
 	TimeOfListing bool
 
-	// Fences says that the store is a [Fencer], and that a checkpoint without a fence is written whoever owns the partition.
+	// Fences says that the store is a [Fencer], and that a checkpoint without a fence is written whoever owns the
+	// partition.
 	Fences bool
 
 	// Holder says that the store behaves as an [etcdstore.Holder]: checkpoints without a fence are guarded by what the
@@ -94,6 +95,7 @@ type test struct {
 
 // Run examines the stores that open returns.
 func Run(t *testing.T, open Open, capabilities Capabilities) {
+	t.Helper()
 	if capabilities.Prefix == "" {
 		capabilities.Prefix = "/tenure/v1"
 	}

@@ -48,6 +48,7 @@ func Start(t *testing.T, endpoints []string, options *etcdstore.Options) *Proces
 }
 
 func (p *Process) end(t *testing.T) {
+	t.Helper()
 	timeout := closeTimeout
 	if p.killed {
 		timeout = killedCloseTimeout
