@@ -148,11 +148,24 @@ func sequences(t *testing.T, client *clientv3.Client, s *Store, group Group) (nu
 	return numbers, revisions
 }
 
+// awaitWriter waits until done says so of the store's writer, which tells nobody how many writes wait.
+func awaitWriter(t *testing.T, s *Store, done func(*writer) bool) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		s.writer.mu.Lock()
+		defer s.writer.mu.Unlock()
+		return done(s.writer)
+	}, patience, time.Millisecond)
+}
+
 // tally counts transactions by the identifiers of the claims and checkpoints in them.
 type tally struct {
 	mu      sync.Mutex
 	counts  map[string]tallied
 	changed chan struct{}
+
+	// before and after are called by the client's side around each transaction, if they are set.
+	before, after func(*pb.TxnRequest)
 
 	requests, puts int // transactions, and puts on their taken paths
 	flying, peak   int
@@ -191,7 +204,10 @@ func (c *tally) onClient(cfg *clientv3.Config) {
 		}
 		done := c.begin()
 		c.sent(txn)
+		before, after := c.hooks()
+		before(txn)
 		err := invoke(ctx, method, req, reply, conn, opts...)
+		after(txn)
 		answer, _ := reply.(*pb.TxnResponse)
 		done(nil, answer, err)
 		return err
@@ -213,6 +229,26 @@ func (c *tally) begin() func(*pb.TxnRequest, *pb.TxnResponse, error) {
 		}
 		c.announce()
 	}
+}
+
+// hook sets what is called around each transaction.
+func (c *tally) hook(before, after func(*pb.TxnRequest)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.before, c.after = before, after
+}
+
+func (c *tally) hooks() (before, after func(*pb.TxnRequest)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before, after = c.before, c.after
+	if before == nil {
+		before = func(*pb.TxnRequest) {}
+	}
+	if after == nil {
+		after = func(*pb.TxnRequest) {}
+	}
+	return before, after
 }
 
 func (c *tally) sent(req *pb.TxnRequest) {

@@ -9,13 +9,13 @@ import (
 	"sync"
 )
 
-// writesInFlight is how many transactions of checkpoints are under way at a time. etcd applies them in a row, so more than
-// a few only make the batches smaller.
+// writesInFlight is how many transactions of checkpoints are under way at a time. etcd applies them in a row, so more
+// than a few only make the batches smaller.
 const writesInFlight = 3
 
-// writer commits checkpoints in groups. A write goes at once if a transaction may; the writes that come while all are under
-// way wait and go together in the next. A partition has at most one write under way, so its writes keep their order and an
-// unanswered one is settled before the next is sent.
+// writer commits checkpoints in groups. A write goes at once if a transaction may; the writes that come while all are
+// under way wait and go together in the next. A partition has at most one write under way, so its writes keep their
+// order and an unanswered one is settled before the next is sent.
 type writer struct {
 	store *Store
 
@@ -52,6 +52,9 @@ func (w *writer) write(ctx context.Context, group Group, partition string, call 
 	}
 	if w.withdraw(group, partition, call) {
 		return context.Cause(ctx)
+	}
+	if w.store.lives.Err() != nil {
+		return <-call.done // whatever is under way is answered now
 	}
 	select {
 	case err := <-call.done:
