@@ -20,12 +20,12 @@ const (
 	defaultMaxBytes = 1 << 20
 )
 
-// batchesInFlight is how many transactions of one call are under way at a time. More do not go faster: etcd applies them in
-// a row.
+// batchesInFlight is how many transactions of one call are under way at a time. More do not go faster: etcd applies
+// them in a row.
 const batchesInFlight = 3
 
-// limits is what the server takes in one transaction. They start at etcd's defaults and go down when a server says that its
-// own are lower.
+// limits is what the server takes in one transaction. They start at etcd's defaults and go down when a server says that
+// its own are lower.
 type limits struct {
 	ops   atomic.Int64 // operations on one path from the root of a transaction to a leaf
 	bytes atomic.Int64
@@ -55,8 +55,9 @@ func (l *limits) learn(refusal error, ops, bytes int) bool {
 	}
 }
 
-// part is a conditional transaction of its own that shares one request, and so one raft entry, with others. Every compare
-// of a request is judged on the state before it, and the parts have no key in common, so they do not touch each other.
+// part is a conditional transaction of its own that shares one request, and so one raft entry, with others. Every
+// compare of a request is judged on the state before it, and the parts have no key in common, so they do not touch each
+// other.
 type part struct {
 	compares  []clientv3.Cmp
 	then      []clientv3.Op
@@ -220,8 +221,8 @@ func (s *Store) settleNested(ctx context.Context, parts []part, outcomes []outco
 	}
 }
 
-// spoilt reports whether etcd turned a transaction down for a reason that may lie in one part of it: a limit, or a key that
-// this user may not touch. A missing lease is missing for all.
+// spoilt reports whether etcd turned a transaction down for a reason that may lie in one part of it: a limit, or a key
+// that this user may not touch. A missing lease is missing for all.
 func spoilt(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && !errors.Is(err, lease.ErrLeaseGone)
 }

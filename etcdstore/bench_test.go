@@ -87,9 +87,9 @@ func BenchmarkClaims(b *testing.B) {
 	b.ReportMetric(median(ratios), "singles/claim")
 }
 
-// BenchmarkCheckpoints writes fenced and chained checkpoints, each caller its own partition, against plain puts by as many
-// callers that each wait for their answer. The bars for the ratio of rates are 1 at 64 callers, 1.7 at 256 and 2 at 1,024,
-// with p99 no worse, and for one caller at most 1.25 times a put's latency.
+// BenchmarkCheckpoints writes fenced and chained checkpoints, each caller its own partition, against plain puts by as
+// many callers that each wait for their answer. The bars for the ratio of rates are 1 at 64 callers, 1.7 at 256 and 2
+// at 1,024, with p99 no worse, and for one caller at most 1.25 times a put's latency.
 func BenchmarkCheckpoints(b *testing.B) {
 	for _, callers := range []int{1, 64, 256, 1024} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) { benchCheckpoints(b, callers, callers) })

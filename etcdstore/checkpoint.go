@@ -10,18 +10,19 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// UpdateCheckpoint writes a checkpoint and returns when it is durable. Concurrent callers share requests, and of several
-// writes to one partition that wait under one fence only the newest is written, since it covers the others; a lone caller
-// waits for nobody. Writes to one partition are applied in the order of the calls.
+// UpdateCheckpoint writes a checkpoint and returns when it is durable. Concurrent callers share requests, and of
+// several writes to one partition that wait under one fence only the newest is written, since it covers the others; a
+// lone caller waits for nobody. Writes to one partition are applied in the order of the calls.
 //
 // With a fence the write is rejected once the ownership is lost, and also if the checkpoint is not the one that the
-// owner's claim read or its last write left: then somebody wrote without a fence, or this is a late copy. Without a fence
-// the last write wins.
+// owner's claim read or its last write left: then somebody wrote without a fence, or this is a late copy. Without a
+// fence the last write wins.
 //
 // It retries what may pass until ctx ends. Errors: [ErrInvalidArgument] before anything is sent; [ErrOwnershipLost] and
-// [ErrCheckpointConflict], with which nothing is written, unless they come with [ErrOutcomeUnknown]: then an earlier copy
-// may have been, and been replaced by another writer since; [ErrClosed]; ctx's error, with [ErrOutcomeUnknown] if the write
-// may have been or may yet be applied; [lease.ErrPermissionDenied]; etcd's own errors for Ops that it does not take.
+// [ErrCheckpointConflict], with which nothing is written, unless they come with [ErrOutcomeUnknown]: then an earlier
+// copy may have been, and been replaced by another writer since; [ErrClosed]; ctx's error, with [ErrOutcomeUnknown] if
+// the write may have been or may yet be applied; [lease.ErrPermissionDenied]; etcd's own errors for Ops that it does
+// not take.
 func (s *Store) UpdateCheckpoint(ctx context.Context, checkpoint Checkpoint, options *UpdateOptions) error {
 	if options == nil {
 		options = &UpdateOptions{}
@@ -42,7 +43,7 @@ func (s *Store) update(ctx context.Context, checkpoint Checkpoint, w *write) err
 	}
 	if w.mode == fenced && (w.fence.Group != checkpoint.Group || w.fence.PartitionID != checkpoint.PartitionID) {
 		return &ArgumentError{
-			Field: "UpdateOptions.Fence", Value: w.fence.Group.String() + "/" + w.fence.PartitionID,
+			Field: "UpdateOptions.Fence", Value: w.fence.String() + "/" + w.fence.PartitionID,
 			Want: "the ownership of the checkpoint's own partition",
 		}
 	}
@@ -100,7 +101,8 @@ type flight struct {
 	ever   bool  // asHolder: the store has held the partition
 }
 
-// aim fixes what a flight is compared with, as the store knows it now. The error is one with which nothing need be sent.
+// aim fixes what a flight is compared with, as the store knows it now. The error is one with which nothing need be
+// sent.
 func (s *Store) aim(f *flight) error {
 	if f.mode == unfenced {
 		return nil

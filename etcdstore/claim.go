@@ -14,19 +14,22 @@ import (
 	"github.com/tenure-go/tenure/lease"
 )
 
-// ClaimOwnership claims each of the given partitions for its OwnerID, on the keeper's lease, and returns the claims that
-// were won, in input order, with their new etags and times. Each claim stands alone and many travel in one request.
+// ClaimOwnership claims each of the given partitions for its OwnerID, on the keeper's lease, and returns the claims
+// that were won, in input order, with their new etags and times. Each claim stands alone and many travel in one
+// request.
 //
 // A claim wins if its ETag is the record's, or if it has no ETag and there is no record. A claim that loses, one with a
 // malformed etag among them, is left out and changes nothing. Claiming again what one owns renews it: its etag and time
 // rotate, and fences must be taken anew. The owner id "" relinquishes: the record stays, owned by nobody, with a usable
 // etag. Whoever wins a partition also reads its checkpoint in the same transaction, see [Store.Start].
 //
-// It waits for a trusted term of the keeper, and retries what may pass until ctx ends. Errors: [ErrInvalidArgument] before
-// anything is sent; [ErrNoKeeper]; [ErrClosed]; ctx's error, with [ErrOutcomeUnknown] if a claim may have been or may yet
-// be won (it is released again should it land); [lease.ErrPermissionDenied]. Beside an error the claims that were won are
-// returned.
-func (s *Store) ClaimOwnership(ctx context.Context, ownerships []Ownership, options *ClaimOptions) ([]Ownership, error) {
+// It waits for a trusted term of the keeper, and retries what may pass until ctx ends. Errors: [ErrInvalidArgument]
+// before anything is sent; [ErrNoKeeper]; [ErrClosed]; ctx's error, with [ErrOutcomeUnknown] if a claim may have been
+// or may yet be won (it is released again should it land); [lease.ErrPermissionDenied]. Beside an error the claims that
+// were won are returned.
+func (s *Store) ClaimOwnership(
+	ctx context.Context, ownerships []Ownership, options *ClaimOptions,
+) ([]Ownership, error) {
 	if options == nil {
 		options = &ClaimOptions{}
 	}
@@ -176,8 +179,8 @@ func (c *claim) usualReason(before seenOwner) string {
 // maxPreviousOwner keeps a record within what its own owner id was checked for.
 const maxPreviousOwner = 4 << 10
 
-// part is the claim as a transaction: compare, put, and the checkpoint at the same revision. What stands there instead is
-// read if the compare fails, to know one's own claim again if an earlier copy of it has won.
+// part is the claim as a transaction: compare, put, and the checkpoint at the same revision. What stands there instead
+// is read if the compare fails, to know one's own claim again if an earlier copy of it has won.
 func (c *claim) part(id clientv3.LeaseID) part {
 	value := string(c.record.encode())
 	read := clientv3.OpGet(c.checkpoint)

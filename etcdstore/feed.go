@@ -16,15 +16,16 @@ import (
 // (etcd issues 17529, 18089, 19179).
 const resyncEvery = 10 * time.Minute
 
-// feed is what happens in a range of keys: all records at one revision, and then each later revision, whole and in order.
+// feed is what happens in a range of keys: all records at one revision, and then each later revision, whole and in
+// order.
 type feed struct {
 	from, to string
 	reset    func(kvs []*mvccpb.KeyValue, revision int64)
 	apply    func(events []*clientv3.Event, revision int64)
 }
 
-// follow feeds until ctx ends. When the watch is lost, to compaction or to a member without a leader, and every ten minutes
-// or so, it lists again. The error is ctx's cause, or one that will not pass.
+// follow feeds until ctx ends. When the watch is lost, to compaction or to a member without a leader, and every ten
+// minutes or so, it lists again. The error is ctx's cause, or one that will not pass.
 func (s *Store) follow(ctx context.Context, f feed) error {
 	pause := backoff.New(shortestPause, longestPause)
 	for {

@@ -10,17 +10,17 @@ import (
 )
 
 // Holder is a store as the Event Hubs SDKs' processors need it: consumers that renew every round, name no owner with a
-// checkpoint, read their start positions in a separate listing and do not close the reader of a partition they lost. What
-// they leave out the Holder knows from what it has claimed itself.
+// checkpoint, read their start positions in a separate listing and do not close the reader of a partition they lost.
+// What they leave out the Holder knows from what it has claimed itself.
 //
-//   - A listing of ownerships is answered once the keeper's term is trusted and partitions held from before a lapse have
-//     been taken over, so that it shows them.
+//   - A listing of ownerships is answered once the keeper's term is trusted and partitions held from before a lapse
+//     have been taken over, so that it shows them.
 //   - A checkpoint is written if the record is the one that the store last got, or if there is none, and if the
 //     checkpoint found is the one that the reader started from or the store last wrote. A store that never held the
 //     partition writes only where there is no record.
 //   - A reader left over from an earlier tenure is told by its lower sequence numbers.
 //   - A partition whose checkpoint cannot be read is not granted: starting it at the stream's end would lose data.
-//   - Corrupt records are no errors: ownerships are listed as relinquished, checkpoints are left out, and both are logged.
+//   - Corrupt records are no errors: ownerships are listed as relinquished, checkpoints left out, and both are logged.
 type Holder struct {
 	store *Store
 
@@ -36,7 +36,9 @@ func (s *Store) Holder() *Holder {
 }
 
 // ClaimOwnership is [Store.ClaimOwnership], except that a partition whose checkpoint cannot be read is not granted.
-func (h *Holder) ClaimOwnership(ctx context.Context, ownerships []Ownership, options *ClaimOptions) ([]Ownership, error) {
+func (h *Holder) ClaimOwnership(
+	ctx context.Context, ownerships []Ownership, options *ClaimOptions,
+) ([]Ownership, error) {
 	granted, err := h.withoutUnreadable(ctx, ownerships)
 	if err != nil {
 		return nil, err
@@ -81,8 +83,8 @@ func (h *Holder) ListOwnership(ctx context.Context, group Group) ([]Ownership, e
 	return ownerships, nil
 }
 
-// ListCheckpoints is [Store.ListCheckpoints], and what it returns is taken to be where the readers of partitions that the
-// store has claimed and not yet written start from. Corrupt records are left out.
+// ListCheckpoints is [Store.ListCheckpoints], and what it returns is taken to be where the readers of partitions that
+// the store has claimed and not yet written start from. Corrupt records are left out.
 func (h *Holder) ListCheckpoints(ctx context.Context, group Group) ([]Checkpoint, error) {
 	s := h.store
 	kvs, revision, err := s.list(ctx, group, kindCheckpoint)
@@ -202,15 +204,15 @@ func (h *Holder) noteUnreadable(key string, err error) {
 
 // recordErrors returns the corrupt records that an error of a listing names.
 func recordErrors(err error) []*RecordError {
-	var one *RecordError
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the very value that a listing returned
-		var all []*RecordError
-		for _, e := range joined.Unwrap() {
-			if errors.As(e, &one) {
-				all = append(all, one)
-			}
-		}
-		return all
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return nil
 	}
-	return nil
+	var all []*RecordError
+	for _, e := range joined.Unwrap() {
+		if one, ok := errors.AsType[*RecordError](e); ok {
+			all = append(all, one)
+		}
+	}
+	return all
 }

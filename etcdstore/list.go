@@ -8,11 +8,11 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// ListOwnership returns the group's ownerships, one for each partition that has a record. One that nobody can lose, since
-// it has no lease (a mirrored or restored etcd), is listed as owned by nobody: it can be claimed with its etag.
+// ListOwnership returns the group's ownerships, one for each partition that has a record. One that nobody can lose,
+// since it has no lease (a mirrored or restored etcd), is listed as owned by nobody: it can be claimed with its etag.
 //
-// Errors: [ErrInvalidArgument]; [ErrClosed]; ctx's error; [lease.ErrPermissionDenied]. Beside an [ErrCorruptRecord], whose
-// [RecordError]s name the keys and their etags, the good records are returned.
+// Errors: [ErrInvalidArgument]; [ErrClosed]; ctx's error; [lease.ErrPermissionDenied]. Beside an [ErrCorruptRecord],
+// whose [RecordError]s name the keys and their etags, the good records are returned.
 func (s *Store) ListOwnership(ctx context.Context, group Group) ([]Ownership, error) {
 	kvs, _, err := s.list(ctx, group, kindOwnership)
 	if err != nil {
@@ -34,8 +34,8 @@ func (s *Store) ListOwnership(ctx context.Context, group Group) ([]Ownership, er
 
 // ListCheckpoints returns the group's checkpoints.
 //
-// Errors: [ErrInvalidArgument]; [ErrClosed]; ctx's error; [lease.ErrPermissionDenied]. Beside an [ErrCorruptRecord], whose
-// [RecordError]s name the keys, the good records are returned.
+// Errors: [ErrInvalidArgument]; [ErrClosed]; ctx's error; [lease.ErrPermissionDenied]. Beside an [ErrCorruptRecord],
+// whose [RecordError]s name the keys, the good records are returned.
 func (s *Store) ListCheckpoints(ctx context.Context, group Group) ([]Checkpoint, error) {
 	kvs, _, err := s.list(ctx, group, kindCheckpoint)
 	if err != nil {

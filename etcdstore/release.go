@@ -9,11 +9,12 @@ import (
 )
 
 // Release gives partitions up: it deletes their records, as long as they are those that the claims returned, so that
-// anybody can claim them at once. An ownership that is held no longer is passed over: that it is gone is what was wanted.
+// anybody can claim them at once. An ownership that is held no longer is passed over: that it is gone is what was
+// wanted.
 //
-// Errors: [ErrInvalidArgument] before anything is sent; [ErrClosed]; ctx's error; [lease.ErrPermissionDenied]. A partition
-// whose release failed counts as given up by this store, which goes on trying, and frees itself with the lease at the
-// latest.
+// Errors: [ErrInvalidArgument] before anything is sent; [ErrClosed]; ctx's error; [lease.ErrPermissionDenied]. A
+// partition whose release failed counts as given up by this store, which goes on trying, and frees itself with the
+// lease at the latest.
 func (s *Store) Release(ctx context.Context, ownerships ...Ownership) error {
 	if err := s.keys.validateOwnerships(ownerships, ""); err != nil {
 		return err
@@ -60,8 +61,8 @@ func releasePart(key string, etag int64) part {
 	}
 }
 
-// noteReleased ends a tenure before its record is deleted: a take-over must not bring it back. It returns what was known
-// of it.
+// noteReleased ends a tenure before its record is deleted: a take-over must not bring it back. It returns what was
+// known of it.
 func (s *Store) noteReleased(key string, etag int64) tenure {
 	s.mu.Lock()
 	defer s.mu.Unlock()

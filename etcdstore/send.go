@@ -12,8 +12,8 @@ import (
 	"github.com/tenure-go/tenure/internal/etcderr"
 )
 
-// An attempt is given up and repeated after firstAttempt, and after twice as long each further time up to longestAttempt:
-// a member that has gone silent is left soon, and a slow one still gets to answer.
+// An attempt is given up and repeated after firstAttempt, and after twice as long each further time up to
+// longestAttempt: a member that has gone silent is left soon, and a slow one still gets to answer.
 const (
 	firstAttempt   = 2 * time.Second
 	longestAttempt = 8 * time.Second
@@ -34,8 +34,8 @@ type answer struct {
 }
 
 // send sends one transaction, the same one again after each failure that may pass, until etcd answers it or ctx ends.
-// Reading the outcome instead would prove nothing, since an earlier copy may still arrive. An error is etcd's refusal, or
-// ctx's cause together with the last failure; if a copy may have been applied it is ErrOutcomeUnknown as well.
+// Reading the outcome instead would prove nothing, since an earlier copy may still arrive. An error is etcd's refusal,
+// or ctx's cause together with the last failure; if a copy may have been applied it is ErrOutcomeUnknown as well.
 func (s *Store) send(ctx context.Context, txn clientv3.Op) (answer, error) {
 	repeated := false
 	resp, err := persist(ctx, func(ctx context.Context) (clientv3.OpResponse, error) {
@@ -43,7 +43,7 @@ func (s *Store) send(ctx context.Context, txn clientv3.Op) (answer, error) {
 		if err != nil && !etcderr.NotApplied(err) {
 			repeated = true
 		}
-		return resp, err
+		return resp, err //nolint:wrapcheck // persist classifies it
 	})
 	if err != nil {
 		return answer{repeated: repeated}, unknownIf(repeated, err)

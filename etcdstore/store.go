@@ -58,9 +58,9 @@ type Store struct {
 
 var _ CheckpointStore = (*Store)(nil)
 
-// New returns a store that keeps its records with client and claims partitions on the keeper's lease. A nil keeper makes a
-// store that cannot claim: its claims return [ErrNoKeeper]. Each keeper carries one store: a second one is refused with
-// [lease.ErrInUse]. Bad options are reported together, as [ErrInvalidArgument].
+// New returns a store that keeps its records with client and claims partitions on the keeper's lease. A nil keeper
+// makes a store that cannot claim: its claims return [ErrNoKeeper]. Each keeper carries one store: a second one is
+// refused with [lease.ErrInUse]. Bad options are reported together, as [ErrInvalidArgument].
 func New(client *clientv3.Client, keeper *lease.Keeper, options *Options) (*Store, error) {
 	if options == nil {
 		options = &Options{}
@@ -105,10 +105,10 @@ func New(client *clientv3.Client, keeper *lease.Keeper, options *Options) (*Stor
 	return s, nil
 }
 
-// Close waits until ctx ends for the checkpoints that are under way, stops the store's goroutines and frees its keeper for
-// another store. Ownerships stay as they are, until the keeper closes or the lease runs out. Checkpoints that were not
-// written when ctx ended fail with [ErrClosed], or with [ErrOutcomeUnknown] if they had been sent; Close then returns ctx's
-// error. Closing again does nothing.
+// Close waits until ctx ends for the checkpoints that are under way, stops the store's goroutines and frees its keeper
+// for another store. Ownerships stay as they are, until the keeper closes or the lease runs out. Checkpoints that were
+// not written when ctx ended fail with [ErrClosed], or with [ErrOutcomeUnknown] if they had been sent; Close then
+// returns ctx's error. Closing again does nothing.
 func (s *Store) Close(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true

@@ -11,9 +11,9 @@ import (
 	"github.com/tenure-go/tenure/lease"
 )
 
-// takeOver moves what the store still holds to a new term's lease, after an earlier term has ended for cause. The keeper
-// calls it before it hands the new term out and before it revokes the old lease, under which the records may still stand:
-// an etcd that was down gives leases their full time again.
+// takeOver moves what the store still holds to a new term's lease, after an earlier term has ended for cause. The
+// keeper calls it before it hands the new term out and before it revokes the old lease, under which the records may
+// still stand: an etcd that was down gives leases their full time again.
 //
 // A partition is claimed if its record is still the one that the store last got, or if there is none. Whatever is found
 // otherwise belongs to somebody else by now.
@@ -75,8 +75,8 @@ func (s *Store) newTakeOver(o Ownership, etag int64) *claim {
 	return c
 }
 
-// claimsLeftBehind returns new claims for those that were lost to this store itself: to an earlier take-over that was cut
-// off before its answer came.
+// claimsLeftBehind returns new claims for those that were lost to this store itself: to an earlier take-over that was
+// cut off before its answer came.
 func (s *Store) claimsLeftBehind(claims []*claim) []*claim {
 	var again []*claim
 	for _, c := range claims {
@@ -110,8 +110,8 @@ func (s *Store) held() []Ownership {
 	return held
 }
 
-// forget ends all tenures and drops what is known of them: in another cluster their revisions mean nothing, or something
-// else.
+// forget ends all tenures and drops what is known of them: in another cluster their revisions mean nothing, or
+// something else.
 func (s *Store) forget(why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

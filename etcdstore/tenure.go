@@ -132,9 +132,9 @@ func (s *Store) current(o Ownership) (*tenure, error) {
 	return t, nil
 }
 
-// Fence returns the etcd compare that holds exactly as long as the ownership does, for transactions of one's own. It must
-// be made from what the latest claim returned: a renewal rotates the etag, and the older fence fails. An ownership without
-// a well-formed etag gives a compare that never holds.
+// Fence returns the etcd compare that holds exactly as long as the ownership does, for transactions of one's own. It
+// must be made from what the latest claim returned: a renewal rotates the etag, and the older fence fails. An ownership
+// without a well-formed etag gives a compare that never holds.
 func (s *Store) Fence(o Ownership) clientv3.Cmp {
 	etag, ok := parseETag(o.ETag)
 	if !ok || etag == 0 {
@@ -143,10 +143,10 @@ func (s *Store) Fence(o Ownership) clientv3.Cmp {
 	return unchanged(s.keys.key(o.Group, kindOwnership, o.PartitionID), etag)
 }
 
-// Start returns the checkpoint from which the partition's events have to be handled, as it was read in the transaction of
-// the claim that began the tenure, and whether there was one. Errors: [ErrOwnershipLost] if o is not what the store's
-// latest claim of the partition returned; [ErrCorruptRecord] if the checkpoint cannot be read: starting anyway would lose
-// data.
+// Start returns the checkpoint from which the partition's events have to be handled, as it was read in the transaction
+// of the claim that began the tenure, and whether there was one. Errors: [ErrOwnershipLost] if o is not what the
+// store's latest claim of the partition returned; [ErrCorruptRecord] if the checkpoint cannot be read: starting anyway
+// would lose data.
 func (s *Store) Start(o Ownership) (Checkpoint, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -7,9 +7,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Group names what a fleet of consumers shares: one consumer group of one event hub in one namespace, or for another kind
-// of stream one group of one topic in one cluster. Names are kept byte for byte; see [Group.Fold] for Event Hubs' own
-// rule.
+// Group names what a fleet of consumers shares: one consumer group of one event hub in one namespace, or for another
+// kind of stream one group of one topic in one cluster. Names are kept byte for byte; see [Group.Fold] for Event Hubs'
+// own rule.
 type Group struct {
 	FullyQualifiedNamespace string
 	EventHubName            string
@@ -51,8 +51,8 @@ type Checkpoint struct {
 	LastModifiedTime time.Time
 }
 
-// CheckpointStore is what a consumer fleet needs of a store: Event Hubs' CheckpointStore in this package's types. [Store]
-// and [Holder] implement it, and storetest examines whatever does.
+// CheckpointStore is what a consumer fleet needs of a store: Event Hubs' CheckpointStore in this package's types.
+// [Store] and [Holder] implement it, and storetest examines whatever does.
 type CheckpointStore interface {
 	// ClaimOwnership claims partitions and returns the claims that were won, in input order, with their new etags and
 	// times. A lost claim is left out and is no error.

@@ -18,9 +18,9 @@ type WatchOptions struct {
 	Checkpoints bool
 }
 
-// Mirror follows a group's records as etcd changes them. It demands a member with a leader, survives compaction and lost
-// connections by listing again, and lists again every ten minutes or so in any case. While etcd cannot be reached it shows
-// what was last seen: it is for noticing and for looking, and what is decided on it must be compared in etcd.
+// Mirror follows a group's records as etcd changes them. It demands a member with a leader, survives compaction and
+// lost connections by listing again, and lists again every ten minutes or so in any case. While etcd cannot be reached
+// it shows what was last seen: it is for noticing and for looking, and what is decided on it must be compared in etcd.
 type Mirror struct {
 	store   *Store
 	end     context.CancelCauseFunc
@@ -33,8 +33,8 @@ type Mirror struct {
 	err     error
 }
 
-// Snapshot is a group as it was at one revision of etcd. Maps are keyed by partition id, or by owner id for members, and
-// must not be changed.
+// Snapshot is a group as it was at one revision of etcd. Maps are keyed by partition id, or by owner id for members,
+// and must not be changed.
 type Snapshot struct {
 	Group       Group
 	Revision    int64
@@ -50,8 +50,8 @@ type Snapshot struct {
 // Changed is closed when the group has changed since the snapshot or its mirror has stopped.
 func (s *Snapshot) Changed() <-chan struct{} { return s.changed }
 
-// Watch returns a mirror of a group, which follows it until it is closed or the store closes. It returns once the group has
-// been read, for which ctx is the limit. Errors: [ErrInvalidArgument]; [ErrClosed]; ctx's error;
+// Watch returns a mirror of a group, which follows it until it is closed or the store closes. It returns once the group
+// has been read, for which ctx is the limit. Errors: [ErrInvalidArgument]; [ErrClosed]; ctx's error;
 // [lease.ErrPermissionDenied].
 func (s *Store) Watch(ctx context.Context, group Group, options *WatchOptions) (*Mirror, error) {
 	if err := validateGroup(group); err != nil {
