@@ -10,7 +10,8 @@ import (
 	"github.com/tenure-go/tenure/integration/internal/standin"
 )
 
-// Two consumers that are started with --dev on one folder, as a newcomer does it, share the partitions without anything else.
+// Two consumers that are started with --dev on one folder, as a newcomer does it, share the partitions without anything
+// else.
 func TestDevConsumersShareAFolder(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

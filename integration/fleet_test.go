@@ -156,7 +156,7 @@ func (f *testFleet) leave(names ...string) {
 		f.signal(name, syscall.SIGTERM)
 	}
 	for _, name := range names {
-		f.await(patience, name+" exits", func() bool { return f.hasExited(name) })
+		f.await(name+" exits", func() bool { return f.hasExited(name) })
 		f.mu.Lock()
 		require.Zero(f.t, f.exited[name], "%s's exit status after SIGTERM", name)
 		f.mu.Unlock()
@@ -228,12 +228,12 @@ func (f *testFleet) followRecords() {
 	})
 }
 
-// await waits until the condition holds, which is asked again whenever something has been seen. It fails when that takes
-// longer than the limit, or when a consumer exits that should not.
-func (f *testFleet) await(limit time.Duration, what string, condition func() bool) {
+// await waits until the condition holds, which is asked again whenever something has been seen. It fails when patience
+// ends, or when a consumer exits that should not.
+func (f *testFleet) await(what string, condition func() bool) {
 	f.t.Helper()
 	late := false
-	timer := time.AfterFunc(limit, func() {
+	timer := time.AfterFunc(patience, func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		late = true
@@ -250,7 +250,7 @@ func (f *testFleet) await(limit time.Duration, what string, condition func() boo
 		}
 		if late {
 			f.t.Fatalf("waited %v in vain until %s\nowners: %v\nreaders: %v\nprinted: %v",
-				limit, what, f.owner, f.reader, f.covered)
+				patience, what, f.owner, f.reader, f.covered)
 		}
 		f.changed.Wait()
 	}
@@ -262,12 +262,13 @@ func (f *testFleet) hasExited(name string) bool {
 	return exited
 }
 
-// awaitShared waits until the consumers own all partitions, in shares that differ by one at most, and read what they own.
+// awaitShared waits until the consumers own all partitions, in shares that differ by one at most, and read what they
+// own.
 func (f *testFleet) awaitShared(names ...string) {
 	f.t.Helper()
 	partitions := len(f.hub.Stats())
 	began := time.Now()
-	f.await(patience, fmt.Sprintf("%v share the partitions", names), func() bool {
+	f.await(fmt.Sprintf("%v share the partitions", names), func() bool {
 		shares := make(map[string]int)
 		for partition, reader := range f.reader {
 			if f.client != nil && f.owner[partition] != reader {
@@ -290,7 +291,7 @@ func (f *testFleet) awaitShared(names ...string) {
 // awaitCheckpoints waits until a consumer has checkpointed each of its partitions, and returns these.
 func (f *testFleet) awaitCheckpoints(name string) (held []string) {
 	f.t.Helper()
-	f.await(patience, name+" has checkpointed all its partitions", func() bool {
+	f.await(name+" has checkpointed all its partitions", func() bool {
 		held = nil
 		for partition, owner := range f.owner {
 			if owner == name {
@@ -313,7 +314,9 @@ type takenOver struct {
 }
 
 // awaitTakenOver waits until others read all the partitions that a consumer held, and returns the longest rest too.
-func (f *testFleet) awaitTakenOver(from string, held []string, since time.Time) (all []takenOver, longest time.Duration) {
+func (f *testFleet) awaitTakenOver(
+	from string, held []string, since time.Time,
+) (all []takenOver, longest time.Duration) {
 	f.t.Helper()
 	firsts := func(partition string) (taken takenOver, found bool) {
 		for at, lines := range f.prints {
@@ -329,7 +332,7 @@ func (f *testFleet) awaitTakenOver(from string, held []string, since time.Time) 
 		}
 		return taken, found
 	}
-	f.await(patience, fmt.Sprintf("others read %s's partitions %v", from, held), func() bool {
+	f.await(fmt.Sprintf("others read %s's partitions %v", from, held), func() bool {
 		all = nil
 		for _, partition := range held {
 			taken, found := firsts(partition)
@@ -358,7 +361,7 @@ func (f *testFleet) awaitCaughtUp() (events int64) {
 	for _, partition := range stats {
 		events += partition.LastSequenceNumber + 1
 	}
-	f.await(patience, "every event is printed", func() bool {
+	f.await("every event is printed", func() bool {
 		for _, partition := range stats {
 			if f.covered[partition.ID] <= partition.LastSequenceNumber {
 				return false

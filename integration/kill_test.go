@@ -11,8 +11,8 @@ import (
 	"github.com/tenure-go/tenure/internal/etcdtest"
 )
 
-// A consumer is killed. Others read its partitions again within the lease's time, a second and three update intervals, each
-// from the last checkpoint.
+// A consumer is killed. Others read its partitions again within the lease's time, a second and three update intervals,
+// each from the last checkpoint.
 func TestKilledConsumersPartitionsMove(t *testing.T) {
 	t.Parallel()
 	const limit = ttl + time.Second + 3*updateInterval
@@ -38,8 +38,8 @@ func TestKilledConsumersPartitionsMove(t *testing.T) {
 		t.Logf("partition %2s rested %4d ms, went on at event %d with %s, %d events repeated", partition.partition,
 			partition.after.Milliseconds(), partition.first, partition.by, partition.repeated)
 	}
-	t.Logf("%d partitions of the killed consumer are read again after %v at most (limit %v); %d events repeated; %d checkpoints",
-		len(held), longest.Round(time.Millisecond), limit, repeated, checkpoints)
+	t.Logf("%d partitions of the killed consumer are read again after %v at most (limit %v); %d events repeated; "+
+		"%d checkpoints", len(held), longest.Round(time.Millisecond), limit, repeated, checkpoints)
 	require.Less(t, longest, limit)
 }
 

@@ -46,8 +46,8 @@ func TestConsumersOutliveAPausedLeader(t *testing.T) {
 	f.requireGoesOn(before, "the leader is back")
 }
 
-// requireGoesOn checks that after a fault the consumers share and read all partitions and write checkpoints, and that what
-// etcd had before is still its history's beginning.
+// requireGoesOn checks that after a fault the consumers share and read all partitions and write checkpoints, and that
+// what etcd had before is still its history's beginning.
 func (f *testFleet) requireGoesOn(before map[string][]written, event string) {
 	f.t.Helper()
 	back := time.Now()

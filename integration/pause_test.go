@@ -10,8 +10,8 @@ import (
 	"github.com/tenure-go/tenure/internal/etcdtest"
 )
 
-// A consumer is stopped until others own all that it had, and goes on: its late checkpoints are rejected, no checkpoint goes
-// back, and it gets a share again.
+// A consumer is stopped until others own all that it had, and goes on: its late checkpoints are rejected, no checkpoint
+// goes back, and it gets a share again.
 func TestPausedConsumersLateCheckpointsAreRejected(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, moderateHub(t), etcdtest.Start(t).Endpoints())
@@ -22,7 +22,7 @@ func TestPausedConsumersLateCheckpointsAreRejected(t *testing.T) {
 	f.signal("b", syscall.SIGSTOP)
 	paused := time.Now()
 	f.awaitTakenOver("b", held, paused)
-	f.await(patience, "others own the paused consumer's partitions", func() bool {
+	f.await("others own the paused consumer's partitions", func() bool {
 		for _, partition := range held {
 			if owner := f.owner[partition]; owner == "b" || owner == "" {
 				return false
@@ -46,6 +46,7 @@ func TestPausedConsumersLateCheckpointsAreRejected(t *testing.T) {
 				"the rejected checkpoint %d of partition %s was written", late.SequenceNumber, late.Partition)
 		}
 	}
-	t.Logf("paused for %v, with %d partitions: %d late checkpoints rejected; %d events repeated in all; %d checkpoints, "+
-		"none behind the one before", resumed.Sub(paused).Round(time.Millisecond), len(held), len(rejected), f.repeated, checkpoints)
+	t.Logf("paused for %v, with %d partitions: %d late checkpoints rejected; %d events repeated in all; "+
+		"%d checkpoints, none behind the one before", resumed.Sub(paused).Round(time.Millisecond), len(held),
+		len(rejected), f.repeated, checkpoints)
 }

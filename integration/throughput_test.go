@@ -8,8 +8,8 @@ import (
 	"github.com/tenure-go/tenure/internal/etcdtest"
 )
 
-// Four consumers share 16 partitions and print every one of 200,000 events, a fifth of which is appended meanwhile, in order
-// within each tenure.
+// Four consumers share 16 partitions and print every one of 200,000 events, a fifth of which is appended meanwhile, in
+// order within each tenure.
 func TestFourConsumersPrintEveryEvent(t *testing.T) {
 	const goal = 200_000
 	hub := standin.Start(t, standin.Options{Partitions: 16, Events: 160_000, AppendRate: 4_000})
@@ -17,7 +17,7 @@ func TestFourConsumersPrintEveryEvent(t *testing.T) {
 	began := time.Now()
 	f.start("a", "b", "c", "d")
 	f.awaitShared("a", "b", "c", "d")
-	f.await(patience, "200,000 events are printed", func() bool {
+	f.await("200,000 events are printed", func() bool {
 		total := int64(0)
 		for _, covered := range f.covered {
 			total += covered

@@ -1,5 +1,5 @@
-// Command demo shows on a terminal what Tenure does: three consumers share an event hub's partitions, one is killed, and the
-// others go on from its checkpoints. It needs Node, which plays the part of Event Hubs, and leaves nothing behind.
+// Command demo shows on a terminal what Tenure does: three consumers share an event hub's partitions, one is killed, and
+// the others go on from its checkpoints. It needs Node, which plays the part of Event Hubs, and leaves nothing behind.
 //
 // It exits with 0 if every event was printed.
 package main
@@ -58,8 +58,11 @@ func run(ctx context.Context, screen *screen, duration time.Duration) (err error
 	screen.title()
 	s := &stage{screen: screen, tally: newTally()}
 	defer func() { err = errors.Join(err, s.clear()) }()
-	if err := s.prepare(ctx); err != nil {
-		return err
+	if err = s.prepare(ctx); err == nil {
+		err = s.play(ctx, duration)
 	}
-	return s.play(ctx, duration)
+	if ctx.Err() != nil {
+		return ctx.Err() // whatever else has come of it
+	}
+	return err
 }

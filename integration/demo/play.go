@@ -33,7 +33,7 @@ func (s *stage) play(ctx context.Context, duration time.Duration) error {
 		case <-ends:
 			ends = nil
 			appending.Stop()
-			s.screen.note("No more events are appended.")
+			s.screen.notef("No more events are appended.")
 			late := time.AfterFunc(catchUpLimit, s.tally.giveUp)
 			defer late.Stop()
 		case <-appending.C:
@@ -57,14 +57,14 @@ func (s *stage) play(ctx context.Context, duration time.Duration) error {
 			return trouble
 		}
 	}
-	s.screen.note("Asking the others to finish with SIGTERM.")
+	s.screen.notef("Asking the others to finish with SIGTERM.")
 	s.stop()
 	return s.judge(appended, killed)
 }
 
 func (s *stage) killOne(name string) error {
-	s.screen.note("SIGKILL to %s, which reads the partitions %s.", name, list(s.tally.readBy(name)))
-	s.screen.note("It could not say goodbye: its lease of %v has to run out.", ttl)
+	s.screen.notef("SIGKILL to %s, which reads the partitions %s.", name, list(s.tally.readBy(name)))
+	s.screen.notef("It could not say goodbye: its lease of %v has to run out.", ttl)
 	s.tally.gone(name)
 	return s.kill(name)
 }

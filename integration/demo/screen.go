@@ -23,59 +23,59 @@ func newScreen(out *os.File) *screen {
 	return &screen{out: out, colour: term.IsTerminal(int(out.Fd())) && os.Getenv("NO_COLOR") == ""}
 }
 
-func (s *screen) print(format string, values ...any) {
+func (s *screen) printf(format string, values ...any) {
 	_, _ = fmt.Fprintf(s.out, format, values...) // a terminal that has gone ends the demo by a signal
 }
 
 func (s *screen) title() {
-	s.print("Three consumers share an event hub's partitions, on an etcd of their own.\nThen one of them is killed.\n\n")
+	s.printf("Three consumers share an event hub's partitions, on an etcd of their own.\nThen one of them is killed.\n\n")
 }
 
-func (s *screen) step(format string, values ...any) { s.print("  "+format+"\n", values...) }
+func (s *screen) stepf(format string, values ...any) { s.printf("  "+format+"\n", values...) }
 
 // header begins the table, which has a row for each second.
 func (s *screen) header(names []string) {
 	s.names = names
-	s.print("\n       who reads partition         events in this second    not yet\n time  ")
+	s.printf("\n       who reads partition         events in this second    not yet\n time  ")
 	for p := range partitions {
-		s.print("%d  ", p)
+		s.printf("%d  ", p)
 	}
 	for _, name := range names {
-		s.print("%s", s.name(fmt.Sprintf("%6s", name), name))
+		s.printf("%s", s.name(fmt.Sprintf("%6s", name), name))
 	}
-	s.print("%7s%10s\n", "all", "printed")
+	s.printf("%7s%10s\n", "all", "printed")
 }
 
 func (s *screen) row(at time.Duration, second second, behind int) {
-	s.print("%3d s  ", int(at.Round(time.Second).Seconds()))
+	s.printf("%3d s  ", int(at.Round(time.Second).Seconds()))
 	for _, reader := range second.readers {
-		s.print("%s  ", s.name(cmp.Or(reader, "."), reader))
+		s.printf("%s  ", s.name(cmp.Or(reader, "."), reader))
 	}
 	all := 0
 	for _, name := range s.names {
 		all += second.events[name]
-		s.print("%s", s.name(fmt.Sprintf("%6d", second.events[name]), name))
+		s.printf("%s", s.name(fmt.Sprintf("%6d", second.events[name]), name))
 	}
-	s.print("%7d%10d\n", all, behind)
+	s.printf("%7d%10d\n", all, behind)
 }
 
-func (s *screen) note(format string, values ...any) {
-	s.print("%s\n", s.bold("--- "+fmt.Sprintf(format, values...)))
+func (s *screen) notef(format string, values ...any) {
+	s.printf("%s\n", s.bold("--- "+fmt.Sprintf(format, values...)))
 }
 
 func (s *screen) move(m move) {
-	s.print("    partition %d: %s goes on at event %d, %.1f s after the kill; %d events are repeated\n",
+	s.printf("    partition %d: %s goes on at event %d, %.1f s after the kill; %d events are repeated\n",
 		m.partition, s.name(m.to, m.to), m.event, m.after.Seconds(), m.repeated)
 }
 
 func (s *screen) result(appended, printed, missed, repeated int, moves []move, killed string) {
-	s.print("\n%s\n", s.bold(fmt.Sprintf("%d events appended, %d printed, %d missed, %d repeated.",
+	s.printf("\n%s\n", s.bold(fmt.Sprintf("%d events appended, %d printed, %d missed, %d repeated.",
 		appended, printed, missed, repeated)))
 	if len(moves) == 0 {
 		return
 	}
 	byRest := func(a, b move) int { return cmp.Compare(a.after, b.after) }
-	s.print("%s's partitions rested for %.1f to %.1f s and went on from its last checkpoints.\n"+
+	s.printf("%s's partitions rested for %.1f to %.1f s and went on from its last checkpoints.\n"+
 		"What it had printed after those was repeated: at least once, never lost.\n", killed,
 		slices.MinFunc(moves, byRest).after.Seconds(), slices.MaxFunc(moves, byRest).after.Seconds())
 }

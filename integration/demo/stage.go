@@ -33,14 +33,14 @@ func (s *stage) prepare(ctx context.Context) (err error) {
 	if s.folder, err = os.MkdirTemp("", "tenure-demo-"); err != nil {
 		return fmt.Errorf("make a folder for what this leaves behind: %w", err)
 	}
-	s.screen.step("Starting a stand-in for Event Hubs, with %d partitions and %d events a second", partitions, appendRate)
+	s.screen.stepf("Starting a stand-in for Event Hubs, with %d partitions and %d events a second", partitions, appendRate)
 	if s.hub, err = standin.Launch(standin.Options{Hub: "orders", Partitions: partitions}); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	s.screen.step("Building tenure; the first time takes a minute or two")
+	s.screen.stepf("Building tenure; the first time takes a minute or two")
 	if s.binary, err = fleet.Build(s.folder); err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (s *stage) start(names []string) error {
 	arguments := []string{
 		"--dev", "--consumer-group", "demo", "--ttl", ttl.String(), "--update-interval", updateInterval.String(),
 	}
-	s.screen.step("Starting consumers %s, each with:\n    tenure consume %s", list(names), strings.Join(arguments, " "))
+	s.screen.stepf("Starting consumers %s, each with:\n    tenure consume %s", list(names), strings.Join(arguments, " "))
 	arguments = append(arguments, "--checkpoint-interval", "1s", "--dev-dir", s.devFolder(), "--dev-linger", "1s")
 	for _, name := range names {
 		c, err := fleet.Start(name, s.binary, s.hub.HubConnectionString(), arguments, s.tally)

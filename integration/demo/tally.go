@@ -94,8 +94,8 @@ func (t *tally) Printed(consumer string, event fleet.Event) {
 func (t *tally) Logged(consumer string, entry fleet.Entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	kept := append(t.logs[consumer], entry.Line)
-	t.logs[consumer] = kept[max(0, len(kept)-10):]
+	t.logs[consumer] = append(t.logs[consumer], entry.Line)
+	t.logs[consumer] = t.logs[consumer][max(0, len(t.logs[consumer])-10):]
 }
 
 // Exited is told by [fleet.Start].

@@ -32,8 +32,8 @@ type Event struct {
 	Body           string `json:"body"`
 }
 
-// Entry is a line of the log. A line of standard error that is no log entry, or of standard output that is no event, comes
-// with nothing but Line.
+// Entry is a line of the log. A line of standard error that is no log entry, or of standard output that is no event,
+// comes with nothing but Line.
 type Entry struct {
 	Level     string `json:"level"`
 	Logger    string `json:"logger"`
@@ -55,8 +55,8 @@ type Entry struct {
 	Line string `json:"-"`
 }
 
-// Observer is told what consumers print and log: of each stream in its order, of the two streams and of several consumers
-// at once.
+// Observer is told what consumers print and log: of each stream in its order, of the two streams and of several
+// consumers at once.
 type Observer interface {
 	Printed(consumer string, event Event)
 	Logged(consumer string, entry Entry)
@@ -70,7 +70,8 @@ type Consumer struct {
 	exited chan struct{}
 }
 
-// Start starts "tenure consume" with JSON logs on the hub that the connection string names. The name is its owner id too.
+// Start starts "tenure consume" with JSON logs on the hub that the connection string names. The name is its owner id
+// too.
 func Start(name, binary, connectionString string, arguments []string, observer Observer) (*Consumer, error) {
 	cmd := exec.Command(binary, append([]string{"consume", "--owner-id", name, "--log-format", "json"}, arguments...)...)
 	cmd.Env = append(os.Environ(), "EVENTHUB_CONNECTION_STRING="+connectionString)

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 	"github.com/stretchr/testify/require"
 
@@ -44,16 +43,16 @@ func TestProduceToPartition(t *testing.T) {
 	sent := []*azeventhubs.EventData{
 		{
 			Body:          []byte("first"),
-			ContentType:   to.Ptr("text/plain"),
+			ContentType:   new("text/plain"),
 			CorrelationID: "c",
-			MessageID:     to.Ptr("m"),
+			MessageID:     new("m"),
 			// Types that JavaScript has no match for arrive as they were sent.
 			Properties: map[string]any{"long": int64(1 << 60), "int": int32(-1), "float": 1.5, "text": "t", "on": true},
 		},
 		{Body: bytes.Repeat([]byte("large "), 100_000)}, // many frames
 		{Body: []byte{}},
 	}
-	send(t, producer, azeventhubs.EventDataBatchOptions{PartitionID: to.Ptr("1")}, sent...)
+	send(t, producer, azeventhubs.EventDataBatchOptions{PartitionID: new("1")}, sent...)
 
 	client := newConsumer(t, server, "orders", azeventhubs.DefaultConsumerGroup, noRetry)
 	got := receive(t, newReceiver(t, client, "1", fromEarliest), 1+len(sent))

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 	"github.com/stretchr/testify/require"
 
@@ -16,7 +15,7 @@ import (
 )
 
 var (
-	earliest     = azeventhubs.StartPosition{Earliest: to.Ptr(true)}
+	earliest     = azeventhubs.StartPosition{Earliest: new(true)}
 	fromEarliest = azeventhubs.PartitionClientOptions{StartPosition: earliest}
 )
 
@@ -51,12 +50,12 @@ func TestStartPositions(t *testing.T) {
 	}{
 		"offset":               {azeventhubs.StartPosition{Offset: &at.Offset}, 101},
 		"offset inclusive":     {azeventhubs.StartPosition{Offset: &at.Offset, Inclusive: true}, 100},
-		"sequence":             {azeventhubs.StartPosition{SequenceNumber: to.Ptr[int64](100)}, 101},
-		"sequence inclusive":   {azeventhubs.StartPosition{SequenceNumber: to.Ptr[int64](100), Inclusive: true}, 100},
-		"sequence beginning":   {azeventhubs.StartPosition{SequenceNumber: to.Ptr[int64](-1)}, 0},
+		"sequence":             {azeventhubs.StartPosition{SequenceNumber: new(int64(100))}, 101},
+		"sequence inclusive":   {azeventhubs.StartPosition{SequenceNumber: new(int64(100)), Inclusive: true}, 100},
+		"sequence beginning":   {azeventhubs.StartPosition{SequenceNumber: new(int64(-1))}, 0},
 		"time":                 {azeventhubs.StartPosition{EnqueuedTime: at.EnqueuedTime}, 101},
 		"time inclusive":       {azeventhubs.StartPosition{EnqueuedTime: at.EnqueuedTime, Inclusive: true}, 100},
-		"time long ago":        {azeventhubs.StartPosition{EnqueuedTime: to.Ptr(time.Unix(0, 0))}, 0},
+		"time long ago":        {azeventhubs.StartPosition{EnqueuedTime: new(time.Unix(0, 0))}, 0},
 		"last offset included": {azeventhubs.StartPosition{Offset: &all[last].Offset, Inclusive: true}, last},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -68,9 +67,9 @@ func TestStartPositions(t *testing.T) {
 
 	// As after the hub was deleted and made again, with the old checkpoints still there.
 	for name, position := range map[string]azeventhubs.StartPosition{
-		"offset past the end":   {Offset: to.Ptr("99999999")},
-		"sequence past the end": {SequenceNumber: to.Ptr[int64](last + 1)},
-		"opaque offset":         {Offset: to.Ptr("opaque")},
+		"offset past the end":   {Offset: new("99999999")},
+		"sequence past the end": {SequenceNumber: new(int64(last + 1))},
+		"opaque offset":         {Offset: new("opaque")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -141,25 +140,25 @@ func TestEpochs(t *testing.T) {
 	for _, receiver := range shared {
 		receive(t, receiver, 1)
 	}
-	other := attach(t, "b", to.Ptr[int64](7))
+	other := attach(t, "b", new(int64(7)))
 	receive(t, other, 1)
 	require.Equal(t, standin.PartitionStats{ID: "0", Sent: 3, Links: 3}, server.Stats()[0])
 
-	first := attach(t, "A", to.Ptr[int64](0)) // group names ignore case, and 0 is an epoch
+	first := attach(t, "A", new(int64(0))) // group names ignore case, and 0 is an epoch
 	receive(t, first, 1)
 	for _, receiver := range shared {
 		requireLost(receiver)
 	}
 
-	equal := attach(t, "a", to.Ptr[int64](0))
+	equal := attach(t, "a", new(int64(0)))
 	receive(t, equal, 1)
 	requireLost(first)
 
-	higher := attach(t, "a", to.Ptr[int64](2))
+	higher := attach(t, "a", new(int64(2)))
 	receive(t, higher, 1)
 	requireLost(equal)
 
-	for _, level := range []*int64{nil, to.Ptr[int64](1)} {
+	for _, level := range []*int64{nil, new(int64(1))} {
 		_, err := attach(t, "a", level).ReceiveEvents(testContext(t), 1, nil)
 		require.ErrorContains(t, err, "amqp:link:stolen")
 	}
