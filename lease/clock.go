@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// clockStep is by how much the wall clock must outrun the monotonic one between two readings to count as time that passed
-// unseen. Less than that is the wall clock's grain or its slow correction.
+// clockStep is by how much the wall clock must outrun the monotonic one between two readings to count as time that
+// passed unseen. Less than that is the wall clock's grain or its slow correction.
 const clockStep = 50 * time.Millisecond
 
 // wallClock returns a clock of the time since it was made that counts forward jumps of the wall clock as elapsed: where

@@ -25,7 +25,7 @@ func TestClocksRun(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		clock := wallClock()
-		time.Sleep(time.Hour)
+		pause(t.Context(), time.Hour)
 		require.Equal(t, time.Hour, clock())
 	})
 }

@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -31,8 +32,8 @@ type etcd interface {
 }
 
 // requests is etcd through a client. It uses the client's connection directly: the client's own methods send again by
-// themselves while etcd is unavailable, KeepAliveOnce without pause, and then return the caller's deadline in place of the
-// reason.
+// themselves while etcd is unavailable, KeepAliveOnce without pause, and then return the caller's deadline in place
+// of the reason.
 type requests struct {
 	conn   *grpc.ClientConn
 	leases pb.LeaseClient
@@ -42,11 +43,12 @@ type requests struct {
 	idle []*stream
 }
 
-// stream is a keepalive stream. It carries one renewal at a time, so that a slow one holds up no other, and is kept for
-// the next: with authentication enabled, the client logs in anew for every stream that it opens, which costs etcd a password
-// hash and a log entry.
+// stream is a keepalive stream. It carries one renewal at a time, so that a slow one holds up no other, and is kept
+// for the next: with authentication enabled, the client logs in anew for every stream that it opens, which costs etcd
+// a password hash and a log entry.
 type stream struct {
 	pb.Lease_LeaseKeepAliveClient
+
 	cancel context.CancelFunc
 }
 
@@ -78,8 +80,8 @@ func (r *requests) revoke(ctx context.Context, id clientv3.LeaseID) error {
 	return r.failure(ctx, err)
 }
 
-// failure classifies err. It also makes the connection try again without the back-off of gRPC, which grows to two minutes
-// and knows nothing of a lease's time. The keeper has a back-off of its own.
+// failure classifies err. It also makes the connection try again without the back-off of gRPC, which grows to two
+// minutes and knows nothing of a lease's time. The keeper has a back-off of its own.
 func (r *requests) failure(ctx context.Context, err error) error {
 	err = etcderr.Classify(clientv3.ContextError(ctx, err))
 	if errors.Is(err, ErrUnreachable) && ctx.Err() == nil {
@@ -122,14 +124,18 @@ func (r *requests) send(
 	if opening != nil {
 		opened, err := r.leases.LeaseKeepAlive(opening)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("open a keepalive stream: %w", err)
 		}
 		s.Lease_LeaseKeepAliveClient = opened
 	}
 	if err := s.Send(&pb.LeaseKeepAliveRequest{ID: int64(id)}); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
+		return nil, fmt.Errorf("send a keepalive: %w", err)
 	}
-	return s.Recv() // after an EOF it says why the stream has ended
+	answer, err := s.Recv() // after an EOF it says why the stream has ended
+	if err != nil {
+		return nil, fmt.Errorf("receive a keepalive's answer: %w", err)
+	}
+	return answer, nil
 }
 
 func (r *requests) take() *stream {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,6 +15,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap/zaptest"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
 	"github.com/tenure-go/tenure/internal/etcdtest"
@@ -71,9 +71,9 @@ func putKey(t *testing.T, client *clientv3.Client, term *Term, key string) {
 	require.NoError(t, err)
 }
 
-func requireKey(t *testing.T, client *clientv3.Client, key string, there bool) {
+func requireKey(t *testing.T, client *clientv3.Client, there bool) {
 	t.Helper()
-	got, err := client.Get(soon(t), key)
+	got, err := client.Get(soon(t), "key")
 	require.NoError(t, err)
 	require.Equal(t, there, len(got.Kvs) == 1)
 }
@@ -104,9 +104,9 @@ func TestTermOutlivesItsTTLAndCloseRevokes(t *testing.T) {
 		requireRenewed(t, term)
 	}
 	require.True(t, term.TrustedUntil().After(time.Now()))
-	requireKey(t, client, "key", true)
+	requireKey(t, client, true)
 	require.NoError(t, k.Close(soon(t)))
-	requireKey(t, client, "key", false)
+	requireKey(t, client, false)
 	require.ErrorIs(t, term.Err(), ErrClosed)
 	require.False(t, term.TrustedUntil().After(time.Now()))
 	_, err := k.Term(soon(t))
@@ -142,7 +142,7 @@ func TestNoSpace(t *testing.T) {
 	for start := time.Now(); time.Since(start) < 3*time.Second; {
 		requireRenewed(t, term)
 	}
-	requireKey(t, client, "key", true)
+	requireKey(t, client, true)
 
 	// There is no new lease, and the keeper says why.
 	_, err = client.Revoke(soon(t), term.ID())
@@ -267,7 +267,7 @@ func TestRestartOfEtcdIsSurvived(t *testing.T) {
 	putKey(t, client, term, "key")
 	cluster.Member(0).Restart()
 	requireRenewed(t, term)
-	requireKey(t, client, "key", true)
+	requireKey(t, client, true)
 }
 
 // TestStartAndStop starts and stops keepers, their holders and their waiters in every order.
@@ -275,49 +275,31 @@ func TestStartAndStop(t *testing.T) {
 	t.Parallel()
 	client := etcdtest.Start(t).Client(t)
 	random := rand.New(rand.NewPCG(testSeed(t), 0))
-	var running sync.WaitGroup
+	var running errgroup.Group
 	for range 100 {
 		wait := time.Duration(random.IntN(1500)) * time.Millisecond
 		revoke, detach, closers := random.IntN(2) == 0, random.IntN(2) == 0, 1+random.IntN(3)
-		running.Go(func() {
+		running.Go(func() error {
 			k, err := NewKeeper(soon(t), client, &Options{TTL: time.Second})
 			if err != nil {
-				t.Errorf("new keeper: %v", err)
-				return
+				return err
 			}
 			free, err := k.Attach(&fakeHolder{})
 			if err != nil {
-				t.Errorf("attach: %v", err)
+				return err
 			}
-			running.Go(func() {
-				for {
-					term, err := k.Term(context.Background())
-					if err != nil {
-						if !errors.Is(err, ErrClosed) {
-							t.Errorf("term: %v", err)
-						}
-						return
-					}
-					if revoke {
-						_, _ = client.Revoke(context.Background(), term.ID()) // one of many ways to lose it
-					}
-					<-term.Done()
-				}
-			})
+			running.Go(func() error { return followTerms(k, client, revoke) })
 			pause(t.Context(), wait)
 			if detach {
 				free()
 			}
 			for range closers {
-				running.Go(func() {
-					if err := k.Close(context.Background()); err != nil {
-						t.Errorf("close: %v", err)
-					}
-				})
+				running.Go(func() error { return k.Close(context.Background()) })
 			}
+			return nil
 		})
 	}
-	running.Wait()
+	require.NoError(t, running.Wait())
 
 	// A grant that a Close cut off may have been made: nobody knows of it, there is nothing on it, and it runs out.
 	ctx := soon(t)
@@ -328,5 +310,22 @@ func TestStartAndStop(t *testing.T) {
 			return
 		}
 		pause(ctx, 100*time.Millisecond)
+	}
+}
+
+// followTerms waits for term after term until the keeper is closed.
+func followTerms(k *Keeper, client *clientv3.Client, revoke bool) error {
+	for {
+		term, err := k.Term(context.Background())
+		if errors.Is(err, ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if revoke {
+			_, _ = client.Revoke(context.Background(), term.ID()) // one of many ways to lose it
+		}
+		<-term.Done()
 	}
 }

@@ -90,8 +90,8 @@ func (w *watched) lead(ctx context.Context, direct *clientv3.Client, key string)
 	return gone.Sub(known), nil
 }
 
-// stallMeter measures how late this process's timers are, for want of processors. What is known that much too late is not the
-// keeper's fault.
+// stallMeter measures how late this process's timers are, for want of processors. What is known that much too late is
+// not the keeper's fault.
 func stallMeter(ctx context.Context) (worst func() time.Duration) {
 	const tick = 5 * time.Millisecond
 	measured := make(chan time.Duration, 1)
@@ -193,8 +193,9 @@ var faults = map[string]fault{
 	},
 }
 
-// TestDoneClosesBeforeTheKeyIsGone breaks the network between a keeper and etcd in every way while a second client, whose
-// network is sound, watches a key on the keeper's lease. The client library's session goes through the same for comparison.
+// TestDoneClosesBeforeTheKeyIsGone breaks the network between a keeper and etcd in every way while a second client,
+// whose network is sound, watches a key on the keeper's lease. The client library's session goes through the same for
+// comparison.
 func TestDoneClosesBeforeTheKeyIsGone(t *testing.T) {
 	seed := testSeed(t)
 	cluster := etcdtest.Start(t, etcdtest.Defaults, func(cfg *embed.Config) { cfg.UnsafeNoFsync = true })
@@ -242,6 +243,7 @@ func runTrial(
 	t *testing.T, target string, direct *clientv3.Client, key string, ttl time.Duration, random *rand.Rand,
 	fault fault, results *[2]leads,
 ) error {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), trialPatience)
 	defer cancel()
 	p := faultproxy.New(t, target)

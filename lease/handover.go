@@ -28,8 +28,8 @@ type attachment struct {
 	interrupt context.CancelFunc // ends the TakeOver under way, if there is one
 }
 
-// Attach makes h the keeper's holder until detach is called, which may be done more than once. It returns [ErrInUse] if the
-// keeper has a holder, and [ErrClosed] once its Close has begun.
+// Attach makes h the keeper's holder until detach is called, which may be done more than once. It returns [ErrInUse]
+// if the keeper has a holder, and [ErrClosed] once its Close has begun.
 func (k *Keeper) Attach(h Holder) (detach func(), err error) {
 	a := &attachment{holder: h, readKey: h.ReadKey(), interrupt: func() {}}
 	k.mu.Lock()

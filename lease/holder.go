@@ -2,8 +2,8 @@ package lease
 
 import "context"
 
-// Holder is what keeps its keys on a keeper's lease: a store. A keeper has one at a time, since a lease is what tells owners
-// apart.
+// Holder is what keeps its keys on a keeper's lease: a store. A keeper has one at a time, since a lease is what tells
+// owners apart.
 type Holder interface {
 	// ReadKey is a key under the store's prefix, which the keeper reads to confirm renewals. It need not exist. It is
 	// the same for as long as the holder is attached.

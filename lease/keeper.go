@@ -23,8 +23,8 @@ const (
 	grantLastWait  = 2 * time.Second
 )
 
-// Keeper keeps one etcd lease: it grants it, renews it, knows until when it can be trusted, and grants the next when it is
-// lost. Its methods are safe for concurrent use.
+// Keeper keeps one etcd lease: it grants it, renews it, knows until when it can be trusted, and grants the next when
+// it is lost. Its methods are safe for concurrent use.
 type Keeper struct {
 	etcd    etcd
 	ttl     time.Duration // asked for
@@ -46,12 +46,13 @@ type Keeper struct {
 	changed  chan struct{}      // closed and replaced when current or closed changes
 }
 
-// NewKeeper grants the first lease and begins to renew it. It tries again after transient failures until ctx ends, which
-// bounds the first grant only. The error then is both ctx's and the last failure's: [ErrNoLeader], [ErrUnreachable] or
-// [ErrNoSpace]. [ErrPermissionDenied] and wrong options are returned at once, all problems with the options together.
+// NewKeeper grants the first lease and begins to renew it. It tries again after transient failures until ctx ends,
+// which bounds the first grant only. The error then is both ctx's and the last failure's: [ErrNoLeader],
+// [ErrUnreachable] or [ErrNoSpace]. [ErrPermissionDenied] and wrong options are returned at once, all problems with
+// the options together.
 //
-// The client must stay open until the keeper is closed. It should have DialKeepAliveTime set, to notice a connection that
-// is dead without a sign.
+// The client must stay open until the keeper is closed. It should have DialKeepAliveTime set, to notice a connection
+// that is dead without a sign.
 func NewKeeper(ctx context.Context, client *clientv3.Client, options *Options) (*Keeper, error) {
 	filled, err := options.withDefaults(client)
 	if err != nil {
@@ -80,8 +81,9 @@ func newKeeper(ctx context.Context, e etcd, options Options, now func() time.Dur
 	return k, nil
 }
 
-// Term returns the current term, or waits for the next one that can be trusted. It returns [ErrClosed] once the keeper is
-// closed. If ctx ends first, the error is both ctx's and the reason why there is no term, as [Term.Err] gives it.
+// Term returns the current term, or waits for the next one that can be trusted. It returns [ErrClosed] once the
+// keeper is closed. If ctx ends first, the error is both ctx's and the reason why there is no term, as [Term.Err]
+// gives it.
 func (k *Keeper) Term(ctx context.Context) (*Term, error) {
 	for {
 		k.mu.Lock()
@@ -115,16 +117,20 @@ func (k *Keeper) whyNone() error {
 }
 
 // Close closes the holder, ends the term with [ErrClosed] and revokes the lease, so that its keys are gone when Close
-// returns nil. It waits for every goroutine of the keeper. If ctx ends first, or the lease cannot be revoked within its own
-// time, Close returns an error, and the keys go when the lease runs out; closing again tries again. Closing a closed keeper
-// is harmless.
+// returns nil. It waits for every goroutine of the keeper. If ctx ends first, or the lease cannot be revoked within
+// its own time, Close returns an error, and the keys go when the lease runs out; closing again tries again. Closing a
+// closed keeper is harmless.
 func (k *Keeper) Close(ctx context.Context) error {
 	select {
-	case k.closer <- struct{}{}:
-		defer func() { <-k.closer }()
-	case <-ctx.Done():
-		return fmt.Errorf("lease: close: %w", ctx.Err())
+	case k.closer <- struct{}{}: // even if ctx has ended: what can be done without etcd is done
+	default:
+		select {
+		case k.closer <- struct{}{}:
+		case <-ctx.Done():
+			return fmt.Errorf("lease: close: %w", ctx.Err())
+		}
 	}
+	defer func() { <-k.closer }()
 	k.mu.Lock()
 	k.closing = true
 	a := k.attached
@@ -210,7 +216,7 @@ func (k *Keeper) grantNext(ctx context.Context, cause error) *grant {
 // grant grants a lease. It tries again while again says so and ctx lasts.
 func (k *Keeper) grant(ctx context.Context, again func(error) bool) (*grant, error) {
 	wait := backoff.New(grantFirstWait, grantLastWait)
-	last := error(ErrUnreachable)
+	last := ErrUnreachable
 	for {
 		g, err := k.grantOnce(ctx)
 		if err == nil {
@@ -220,7 +226,9 @@ func (k *Keeper) grant(ctx context.Context, again func(error) bool) (*grant, err
 			if !again(err) {
 				return nil, err
 			}
-			k.log.Warn("a lease was not granted", zap.Error(err))
+			if err.Error() != last.Error() { // once for each reason, not for each try
+				k.log.Warn("a lease is not granted; trying again", zap.Error(err))
+			}
 			last = err
 		}
 		if wait.Wait(ctx) != nil {

@@ -28,6 +28,7 @@ func TestOptionsAreCheckedTogether(t *testing.T) {
 
 func TestFirstGrantRetriesUntilItsContextEnds(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
 		f.answer = func(string, *pb.ResponseHeader) error { return rpctypes.ErrNoSpace }
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -41,6 +42,7 @@ func TestFirstGrantRetriesUntilItsContextEnds(t *testing.T) {
 
 func TestFirstGrantFailsAtOnceForGood(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
 		f.answer = func(string, *pb.ResponseHeader) error { return rpctypes.ErrAuthFailed }
 		_, err := newKeeper(t.Context(), f, Options{TTL: time.Second, Logger: zap.NewNop()}, clock.now)
 		require.ErrorIs(t, err, ErrPermissionDenied)
@@ -50,6 +52,7 @@ func TestFirstGrantFailsAtOnceForGood(t *testing.T) {
 
 func TestFirstGrantUnanswered(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
 		f.silent = true
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -71,6 +74,7 @@ func lose(t *testing.T, f *fakeEtcd, k *Keeper) *Term {
 
 func TestHolderTakesOverBeforeTheTermIsOutAndTheOldLeaseGone(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
 		k := fakeKeeper(t, f, clock.now)
 		var got *Term
 		var cause error
@@ -98,7 +102,7 @@ func TestHolderTakesOverBeforeTheTermIsOutAndTheOldLeaseGone(t *testing.T) {
 			close(waiting)
 		}()
 		settled := func() {
-			time.Sleep(20 * time.Second) // the new term is renewed meanwhile
+			pause(t.Context(), 20*time.Second) // the new term is renewed meanwhile
 			synctest.Wait()
 			require.Empty(t, waiting)
 			require.True(t, f.alive(lost))
@@ -120,6 +124,7 @@ func TestHolderTakesOverBeforeTheTermIsOutAndTheOldLeaseGone(t *testing.T) {
 
 func TestTakeOverEndsWithTheTermAndStartsAgainWithTheNext(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
 		k := fakeKeeper(t, f, clock.now)
 		terms := make(chan *Term, 10)
 		_, err := k.Attach(&fakeHolder{takeOver: func(ctx context.Context, term *Term, _ error) error {
@@ -135,7 +140,7 @@ func TestTakeOverEndsWithTheTermAndStartsAgainWithTheNext(t *testing.T) {
 		first := lose(t, f, k)
 		second := func() *Term {
 			for len(terms) == 0 {
-				time.Sleep(time.Millisecond)
+				pause(t.Context(), time.Millisecond)
 			}
 			f.set(func() { delete(f.leases, 2) })
 			return currentTerm(t, k)
@@ -152,6 +157,7 @@ func TestTakeOverEndsWithTheTermAndStartsAgainWithTheNext(t *testing.T) {
 
 func TestDetachEndsTakeOverAndFreesTheKeeper(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
 		k := fakeKeeper(t, f, clock.now)
 		taking := make(chan struct{})
 		holder := &fakeHolder{takeOver: func(ctx context.Context, _ *Term, _ error) error {
@@ -178,6 +184,7 @@ func TestDetachEndsTakeOverAndFreesTheKeeper(t *testing.T) {
 
 func TestWithoutAHolderTheNextTermIsOutAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
 		k := fakeKeeper(t, f, clock.now)
 		old := lose(t, f, k)
 		f.set(func() { f.leases[old.ID()] = time.Now().Add(time.Hour) })
@@ -190,6 +197,7 @@ func TestWithoutAHolderTheNextTermIsOutAtOnce(t *testing.T) {
 
 func TestCloseStopsTheHolderThenEndsTheTermThenRevokes(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
 		k := fakeKeeper(t, f, clock.now)
 		term := currentTerm(t, k)
 		var detach func()
@@ -226,6 +234,7 @@ func TestCloseStopsTheHolderThenEndsTheTermThenRevokes(t *testing.T) {
 
 func TestCloseReportsWhatItCouldNotDoAndTriesAgain(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
 		k := fakeKeeper(t, f, clock.now)
 		term := currentTerm(t, k)
 		_, err := k.Attach(&fakeHolder{close: func(context.Context) error { return errBoo }})
@@ -246,6 +255,7 @@ func TestCloseReportsWhatItCouldNotDoAndTriesAgain(t *testing.T) {
 
 func TestCloseDuringAGrantAndDuringATakeOver(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
 		k := fakeKeeper(t, f, clock.now)
 		term := currentTerm(t, k)
 		f.set(func() { f.silent, f.hang = true, "grant" })
@@ -261,6 +271,7 @@ func TestCloseDuringAGrantAndDuringATakeOver(t *testing.T) {
 		require.ErrorIs(t, <-waiting, ErrClosed)
 	})
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
 		k := fakeKeeper(t, f, clock.now)
 		taking := make(chan struct{})
 		_, err := k.Attach(&fakeHolder{takeOver: func(ctx context.Context, _ *Term, _ error) error {

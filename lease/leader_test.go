@@ -22,10 +22,11 @@ import (
 	"github.com/tenure-go/tenure/internal/faultproxy"
 )
 
-// TestTrustEndsBeforeTheKeyWhenAPausedLeaderAnswers is what the read is for: a leader that was paused and resumed answers
-// renewals before it learns of its successor, which lets the lease run out all the same. The keepers talk to that leader
-// only, and soon after it resumed, when it has answered, the network goes silent, so that nothing corrects them. Some pauses
-// are shorter than trust lasts, so that a paused leader's answer would extend it; some are longer than the TTL.
+// TestTrustEndsBeforeTheKeyWhenAPausedLeaderAnswers is what the read is for: a leader that was paused and resumed
+// answers renewals before it learns of its successor, which lets the lease run out all the same. The keepers talk to
+// that leader only, and soon after it resumed, when it has answered, the network goes silent, so that nothing
+// corrects them. Some pauses are shorter than trust lasts, so that a paused leader's answer would extend it; some are
+// longer than the TTL.
 func TestTrustEndsBeforeTheKeyWhenAPausedLeaderAnswers(t *testing.T) {
 	seed := testSeed(t)
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -87,6 +88,7 @@ func pausedLeaderTrial(
 	t *testing.T, direct *clientv3.Client, leader, key string, ttl time.Duration, log *zap.Logger,
 	resumed <-chan struct{}, silence time.Duration,
 ) (time.Duration, error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), trialPatience)
 	defer cancel()
 	p := faultproxy.New(t, leader)
@@ -134,7 +136,7 @@ func TestTermOutlivesALeaderChange(t *testing.T) {
 		leader := cluster.Leader()
 		cluster.Member(leader).Stop()
 		requireRenewed(t, term)
-		requireKey(t, client, "key", true)
+		requireKey(t, client, true)
 		cluster.Member(leader).Restart()
 	}
 }

@@ -60,9 +60,9 @@ type attempt struct {
 	err        error
 }
 
-// renew renews the term until it ends or ctx does, which ends it. took is how long a renewal is expected to take. begun is
-// called when the term may be handed out: at once, unless so much of its trust has gone with the grant that the first
-// renewal may not be confirmed within the rest.
+// renew renews the term until it ends or ctx does, which ends it. took is how long a renewal is expected to take.
+// begun is called when the term may be handed out: at once, unless so much of its trust has gone with the grant that
+// the first renewal may not be confirmed within the rest.
 func (k *Keeper) renew(ctx context.Context, t *Term, took time.Duration, begun func()) {
 	r := &renewer{
 		k: k, term: t, took: took, begun: begun,
@@ -117,8 +117,8 @@ func (r *renewer) begin(atLeast time.Duration) bool {
 	return r.begun == nil
 }
 
-// interval returns how long after one renewal the next is due. On a link so slow that renewals a third of the TTL apart would
-// be confirmed too late, they are closer together and overlap more.
+// interval returns how long after one renewal the next is due. On a link so slow that renewals a third of the TTL
+// apart would be confirmed too late, they are closer together and overlap more.
 func (r *renewer) interval() time.Duration {
 	every := r.term.ttl / renewPart
 	spare := r.term.horizon(0) - r.took
@@ -126,7 +126,8 @@ func (r *renewer) interval() time.Duration {
 	return every - every/jitterPart + rand.N(2*every/jitterPart+1)
 }
 
-// sleep returns how long there is nothing to do. Timers stand still while the machine is suspended, so it is never long.
+// sleep returns how long there is nothing to do. Timers stand still while the machine is suspended, so it is never
+// long.
 func (r *renewer) sleep(now time.Duration) time.Duration {
 	wait := min(r.next-now, r.term.margin)
 	if r.begun == nil {
@@ -149,8 +150,8 @@ func (r *renewer) send(ctx context.Context, sending *sync.WaitGroup, now time.Du
 }
 
 // attempt renews the lease once and confirms it by a read: a leader that was paused and has a successor still answers
-// renewals, and only an answer that a quorum stands behind shows that the lease which was renewed is the one that counts.
-// raftTerm is that of the latest linearizable answer before the renewal was sent. All three must agree.
+// renewals, and only an answer that a quorum stands behind shows that the lease which was renewed is the one that
+// counts. raftTerm is that of the latest linearizable answer before the renewal was sent. All three must agree.
 func (k *Keeper) attempt(ctx context.Context, t *Term, raftTerm uint64) error {
 	renewed, err := k.etcd.keepAlive(ctx, t.id)
 	if err != nil {
@@ -205,8 +206,8 @@ func (r *renewer) confirmed(a *attempt) {
 	}
 }
 
-// failed takes note of the failure and sends the next renewal soon: at once if all that was wrong is that the keeper did not
-// know of a new leader.
+// failed takes note of the failure and sends the next renewal soon: at once if all that was wrong is that the keeper
+// did not know of a new leader.
 func (r *renewer) failed(err error) {
 	if r.term.failed(err) {
 		r.k.log.Warn("a lease renewal failed", leaseID(r.term.id), zap.Error(err),

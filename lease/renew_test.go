@@ -31,10 +31,11 @@ func currentTerm(t *testing.T, k *Keeper) *Term {
 
 func TestAtRestOneRenewalAndOneReadEveryThird(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
 		f.delay = func() time.Duration { return time.Millisecond }
 		k := fakeKeeper(t, f, clock.now)
 		term := currentTerm(t, k)
-		time.Sleep(time.Hour)
+		pause(t.Context(), time.Hour)
 		require.NoError(t, term.Err())
 		const expected = 3600 * 3 / 10
 		require.InDelta(t, expected, f.count("keepAlive"), expected/50)
@@ -47,6 +48,7 @@ func TestAtRestOneRenewalAndOneReadEveryThird(t *testing.T) {
 
 func TestTrustIsDatedFromTheSend(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
 		f.delay = func() time.Duration { return 250 * time.Millisecond }
 		granting := time.Now()
 		k := fakeKeeper(t, f, clock.now)
@@ -61,7 +63,7 @@ func TestTrustIsDatedFromTheSend(t *testing.T) {
 				return nil
 			}
 		})
-		time.Sleep(6 * time.Second)
+		pause(t.Context(), 6*time.Second)
 		synctest.Wait()
 		require.Equal(t, granting.Add(9*time.Second), term.TrustedUntil())
 	})
@@ -69,9 +71,10 @@ func TestTrustIsDatedFromTheSend(t *testing.T) {
 
 func TestSilenceEndsTheTermWhenTrustDoes(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
 		k := fakeKeeper(t, f, clock.now)
 		term := currentTerm(t, k)
-		time.Sleep(time.Minute)
+		pause(t.Context(), time.Minute)
 		f.set(func() { f.silent = true })
 		until := term.TrustedUntil()
 		<-term.Done()
@@ -96,6 +99,7 @@ func TestSilenceEndsTheTermWhenTrustDoes(t *testing.T) {
 
 func TestEachUseLooksAtTheClock(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
 		k := fakeKeeper(t, f, clock.now)
 		term := currentTerm(t, k)
 		clock.suspended.Add(int64(8 * time.Second))
@@ -111,9 +115,10 @@ func TestEachUseLooksAtTheClock(t *testing.T) {
 
 func TestSuspensionIsNoticedSoonAfterwards(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
 		k := fakeKeeper(t, f, clock.now)
 		term := currentTerm(t, k)
-		time.Sleep(100 * time.Millisecond)
+		pause(t.Context(), 100*time.Millisecond)
 		resumed := time.Now()
 		clock.suspended.Add(int64(time.Minute))
 		<-term.Done()
@@ -135,6 +140,7 @@ func TestARenewalCountsOnlyIfTheLeaderStayed(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+				t.Helper()
 				f.header.RaftTerm = test.before
 				k := fakeKeeper(t, f, clock.now)
 				term := currentTerm(t, k)
@@ -146,7 +152,7 @@ func TestARenewalCountsOnlyIfTheLeaderStayed(t *testing.T) {
 					}
 				})
 				for f.count("read") == 0 {
-					time.Sleep(time.Millisecond)
+					pause(t.Context(), time.Millisecond)
 				}
 				synctest.Wait()
 				if test.counts {
@@ -163,7 +169,7 @@ func TestARenewalCountsOnlyIfTheLeaderStayed(t *testing.T) {
 				start := time.Now()
 				for !term.TrustedUntil().After(granted) {
 					require.Less(t, time.Since(start), time.Second)
-					time.Sleep(time.Millisecond)
+					pause(t.Context(), time.Millisecond)
 				}
 				require.NoError(t, term.Err())
 			})
@@ -173,6 +179,7 @@ func TestARenewalCountsOnlyIfTheLeaderStayed(t *testing.T) {
 
 func TestLeaderThatNeverAgreesEndsTheTerm(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
 		k := fakeKeeper(t, f, clock.now)
 		term := currentTerm(t, k)
 		f.set(func() {
@@ -249,6 +256,7 @@ func TestAnswersThatEndTheTermAtOnce(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+				t.Helper()
 				k := fakeKeeper(t, f, clock.now)
 				causes := make(chan error, 1)
 				_, err := k.Attach(&fakeHolder{takeOver: func(_ context.Context, _ *Term, cause error) error {
@@ -275,6 +283,7 @@ func TestAnswersThatEndTheTermAtOnce(t *testing.T) {
 
 func TestRevisionsOfRenewalsMayLag(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
 		k := fakeKeeper(t, f, clock.now)
 		term := currentTerm(t, k)
 		f.set(func() {
@@ -285,7 +294,7 @@ func TestRevisionsOfRenewalsMayLag(t *testing.T) {
 				return nil
 			}
 		})
-		time.Sleep(time.Minute)
+		pause(t.Context(), time.Minute)
 		require.NoError(t, term.Err())
 	})
 }
@@ -297,6 +306,7 @@ func TestAClusterThatChangedWhileEtcdWasAwayIsNoticedByTheGrant(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+				t.Helper()
 				k := fakeKeeper(t, f, clock.now)
 				causes := make(chan error, 1)
 				_, err := k.Attach(&fakeHolder{takeOver: func(_ context.Context, _ *Term, cause error) error {
@@ -315,7 +325,7 @@ func TestAClusterThatChangedWhileEtcdWasAwayIsNoticedByTheGrant(t *testing.T) {
 				require.ErrorIs(t, cause, ErrClusterChanged)
 				require.ErrorIs(t, cause, ErrUnreachable)
 				next := currentTerm(t, k)
-				time.Sleep(time.Minute)
+				pause(t.Context(), time.Minute)
 				require.NoError(t, next.Err(), "the new cluster is the one that counts now")
 			})
 		})
@@ -324,11 +334,12 @@ func TestAClusterThatChangedWhileEtcdWasAwayIsNoticedByTheGrant(t *testing.T) {
 
 func TestASlowLinkKeepsTheTerm(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
 		f.ttl = 3 * time.Second
 		f.delay = func() time.Duration { return 500 * time.Millisecond }
 		k := fakeKeeper(t, f, clock.now)
 		term := currentTerm(t, k)
-		time.Sleep(10 * time.Minute)
+		pause(t.Context(), 10*time.Minute)
 		require.NoError(t, term.Err())
 		require.LessOrEqual(t, f.overlap(), maxAttempts)
 		require.Less(t, f.count("keepAlive"), 10*60*3)
@@ -337,18 +348,20 @@ func TestASlowLinkKeepsTheTerm(t *testing.T) {
 
 func TestALinkThatBecomesSlowKeepsTheTerm(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
 		f.ttl = 5 * time.Second
 		k := fakeKeeper(t, f, clock.now)
 		term := currentTerm(t, k)
-		time.Sleep(time.Minute)
+		pause(t.Context(), time.Minute)
 		f.set(func() { f.delay = func() time.Duration { return 500 * time.Millisecond } })
-		time.Sleep(10 * time.Minute)
+		pause(t.Context(), 10*time.Minute)
 		require.NoError(t, term.Err())
 	})
 }
 
 func TestALinkTooSlowForTheTTLGivesNoTerm(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
 		f.ttl = 2 * time.Second // trusted for 1.8 s, and a confirmed renewal takes 2 s
 		f.delay = func() time.Duration { return 500 * time.Millisecond }
 		k := fakeKeeper(t, f, clock.now)
@@ -364,20 +377,21 @@ func TestALinkTooSlowForTheTTLGivesNoTerm(t *testing.T) {
 
 func TestFailuresAreRetriedWithinTheThird(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
 		k := fakeKeeper(t, f, clock.now)
 		term := currentTerm(t, k)
-		time.Sleep(time.Minute)
+		pause(t.Context(), time.Minute)
 		before := f.count("keepAlive")
 		f.set(func() {
 			f.answer = func(string, *pb.ResponseHeader) error { return rpctypes.ErrNoLeader }
 		})
-		time.Sleep(4 * time.Second) // with what the last renewal leaves of the third, less than trust lasts
+		pause(t.Context(), 4*time.Second) // with what the last renewal leaves of the third, less than trust lasts
 		require.NoError(t, term.Err())
 		tries := f.count("keepAlive") - before
 		require.Greater(t, tries, 1)
 		require.Less(t, tries, 25)
 		f.set(func() { f.answer = nil })
-		time.Sleep(time.Second + time.Millisecond) // the longest wait between retries
+		pause(t.Context(), time.Second+time.Millisecond) // the longest wait between retries
 		synctest.Wait()
 		require.Greater(t, time.Until(term.TrustedUntil()), 7*time.Second)
 	})
@@ -392,6 +406,7 @@ func TestTheReasonOfALapseIsTheLastFailure(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+				t.Helper()
 				k := fakeKeeper(t, f, clock.now)
 				term := currentTerm(t, k)
 				f.set(func() {
@@ -412,6 +427,7 @@ func TestTrustNeverOutlivesTheLease(t *testing.T) {
 	seed := testSeed(t)
 	for run := range uint64(20) {
 		bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+			t.Helper()
 			random := rand.New(rand.NewPCG(seed, run))
 			f.ttl = time.Duration(1+random.IntN(5)) * time.Second
 			worst := time.Duration(0)
@@ -424,9 +440,9 @@ func TestTrustNeverOutlivesTheLease(t *testing.T) {
 			k := fakeKeeper(t, f, clock.now)
 			trusted := 0
 			for range 2000 {
-				var pause time.Duration
+				var step time.Duration
 				f.set(func() {
-					pause = time.Duration(random.IntN(200)) * time.Millisecond
+					step = time.Duration(random.IntN(200)) * time.Millisecond
 					switch random.IntN(40) {
 					case 0:
 						f.silent = !f.silent
@@ -446,7 +462,7 @@ func TestTrustNeverOutlivesTheLease(t *testing.T) {
 						f.header.Revision++
 					}
 				})
-				time.Sleep(pause)
+				pause(t.Context(), step)
 				k.mu.Lock()
 				term := k.current
 				k.mu.Unlock()

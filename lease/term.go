@@ -47,15 +47,15 @@ func (t *Term) ID() clientv3.LeaseID {
 	return t.id
 }
 
-// Done is closed when the term ends, which it does for ever. A timer closes it, and timers may be late: a process that was
-// paused runs on for a moment before it notices. Where it matters, ask Err.
+// Done is closed when the term ends, which it does for ever. A timer closes it, and timers may be late: a process
+// that was paused runs on for a moment before it notices. Where it matters, ask Err.
 func (t *Term) Done() <-chan struct{} {
 	return t.done
 }
 
-// Err returns nil while the term can be trusted, and then why it ended: an error that is [ErrUnreachable], [ErrNoLeader],
-// [ErrNoSpace], [ErrPermissionDenied], [ErrLeaseGone], [ErrClusterChanged] or [ErrClosed]. It looks at the clock at each
-// call.
+// Err returns nil while the term can be trusted, and then why it ended: an error that is [ErrUnreachable],
+// [ErrNoLeader], [ErrNoSpace], [ErrPermissionDenied], [ErrLeaseGone], [ErrClusterChanged] or [ErrClosed]. It looks at
+// the clock at each call.
 func (t *Term) Err() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -63,8 +63,8 @@ func (t *Term) Err() error {
 	return t.err
 }
 
-// TrustedUntil returns when trust ends unless a renewal extends it. It is in the past once the term has ended. Comparing it
-// with [time.Now] misses the time during which the machine was suspended, which Err does not.
+// TrustedUntil returns when trust ends unless a renewal extends it. It is in the past once the term has ended.
+// Comparing it with [time.Now] misses the time during which the machine was suspended, which Err does not.
 func (t *Term) TrustedUntil() time.Time {
 	wall := time.Now() // read first: what passes in between must not count as trusted
 	t.mu.Lock()
@@ -77,7 +77,8 @@ func (t *Term) horizon(sent time.Duration) time.Duration {
 	return sent + t.ttl - t.margin
 }
 
-// begin lets the term be handed out, if trust in it lasts for at least that long. It reports whether the term has begun.
+// begin lets the term be handed out, if trust in it lasts for at least that long. It reports whether the term has
+// begun.
 func (t *Term) begin(atLeast time.Duration) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -11,10 +11,10 @@ import (
 
 func TestWaitsDoubleWithinTheirBounds(t *testing.T) {
 	b := New(10*time.Millisecond, 50*time.Millisecond)
-	for _, whole := range []time.Duration{10, 20, 40, 50, 50} {
-		wait := b.Next()
-		require.GreaterOrEqual(t, wait, whole*time.Millisecond/2)
-		require.LessOrEqual(t, wait, whole*time.Millisecond)
+	for _, milliseconds := range []int{10, 20, 40, 50, 50} {
+		wait, whole := b.Next(), time.Duration(milliseconds)*time.Millisecond
+		require.GreaterOrEqual(t, wait, whole/2)
+		require.LessOrEqual(t, wait, whole)
 	}
 	b.Reset()
 	require.LessOrEqual(t, b.Next(), 10*time.Millisecond)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -34,7 +35,8 @@ const (
 )
 
 // Classify wraps err with the sentinel that says why the request failed, if one of this package's does. The original
-// stays in the chain. An attempt that ran into its deadline counts as [ErrUnreachable]; a cancelled one is left as it is.
+// stays in the chain. An attempt that ran into its deadline counts as [ErrUnreachable]; a cancelled one is left as it
+// is.
 func Classify(err error) error {
 	sentinel := sentinelOf(err)
 	if sentinel == nil {
@@ -45,7 +47,7 @@ func Classify(err error) error {
 
 // sentinelOf returns the sentinel to wrap err with, or nil if there is none or it is there already.
 func sentinelOf(err error) error {
-	if err == nil || wrapped(err) != nil {
+	if err == nil || marked(err) {
 		return nil
 	}
 	code, text := describe(err)
@@ -72,20 +74,16 @@ func sentinelOf(err error) error {
 	return nil
 }
 
-// wrapped returns the sentinel that is in err's chain already.
-func wrapped(err error) error {
-	for _, sentinel := range []error{ErrNoLeader, ErrUnreachable, ErrNoSpace, ErrPermissionDenied, ErrLeaseGone} {
-		if errors.Is(err, sentinel) {
-			return sentinel
-		}
-	}
-	return nil
+// marked reports whether a sentinel is in err's chain already.
+func marked(err error) bool {
+	sentinels := []error{ErrNoLeader, ErrUnreachable, ErrNoSpace, ErrPermissionDenied, ErrLeaseGone}
+	return slices.ContainsFunc(sentinels, func(sentinel error) bool { return errors.Is(err, sentinel) })
 }
 
-// Transient reports whether the same request may well succeed later: the cluster has no leader just now or a new one, cannot
-// be reached, is out of space or overloaded, the attempt timed out, or the client's authentication is out of date.
-// [context.Canceled] is not transient: the caller gave up. For a request without a time limit of its own, look at the
-// caller's context first: its deadline cannot be told from an attempt's.
+// Transient reports whether the same request may well succeed later: the cluster has no leader just now or a new one,
+// cannot be reached, is out of space or overloaded, the attempt timed out, or the client's authentication is out of
+// date. [context.Canceled] is not transient: the caller gave up. For a request without a time limit of its own, look
+// at the caller's context first: its deadline cannot be told from an attempt's.
 func Transient(err error) bool {
 	if err == nil {
 		return false
@@ -101,18 +99,15 @@ func Transient(err error) bool {
 		// A server that stops cancels its streams; the caller's own cancellation and a closed client are final.
 		return !errors.Is(err, context.Canceled) && text != textConnClosing
 	}
-	sentinel := wrapped(err)
-	if sentinel == nil {
-		sentinel = sentinelOf(err)
-	}
-	return errors.Is(sentinel, ErrNoLeader) || errors.Is(sentinel, ErrUnreachable) || errors.Is(sentinel, ErrNoSpace)
+	err = Classify(err)
+	return errors.Is(err, ErrNoLeader) || errors.Is(err, ErrUnreachable) || errors.Is(err, ErrNoSpace)
 }
 
 // NotApplied reports whether a write that failed with err is known to have had no effect and never to have one: it was
 // refused before it was proposed, or by a check that precedes its first change. False means unknown.
 //
-// "No space" is unknown: etcd refuses most writes before it proposes them, but a write that finds the quota used up only
-// when it is applied is applied and answered with that error all the same (etcdserver/apply, quotaApplierV3).
+// "No space" is unknown: etcd refuses most writes before it proposes them, but a write that finds the quota used up
+// only when it is applied is applied and answered with that error all the same (etcdserver/apply, quotaApplierV3).
 func NotApplied(err error) bool {
 	if err == nil {
 		return false
@@ -133,7 +128,8 @@ func NotApplied(err error) bool {
 }
 
 // TooLarge reports whether a request failed because it, or its answer, is larger than a limit of the client's or the
-// server's. Whether a write was applied is [NotApplied]'s to say: gRPC words a refused request and a refused answer alike.
+// server's. Whether a write was applied is [NotApplied]'s to say: gRPC words a refused request and a refused answer
+// alike.
 func TooLarge(err error) bool {
 	if err == nil {
 		return false
@@ -143,10 +139,10 @@ func TooLarge(err error) bool {
 		(strings.HasPrefix(text, textSendTooLarge) || strings.HasPrefix(text, textReceivedTooLarge))
 }
 
-// describe returns the gRPC code of err and the text that the server or gRPC gave it, without what was wrapped around it.
+// describe returns the gRPC code of err and the text that the server or gRPC gave it, without what was wrapped around
+// it.
 func describe(err error) (codes.Code, string) {
-	var fromEtcd rpctypes.EtcdError
-	if errors.As(err, &fromEtcd) {
+	if fromEtcd, ok := errors.AsType[rpctypes.EtcdError](err); ok {
 		return fromEtcd.Code(), fromEtcd.Error()
 	}
 	var fromGRPC interface{ GRPCStatus() *status.Status }
@@ -162,8 +158,8 @@ func describe(err error) (codes.Code, string) {
 	return codes.Unknown, err.Error()
 }
 
-// is reports whether text is that of one of etcd's errors. The text decides, because the server gives some of its errors
-// no code.
+// is reports whether text is that of one of etcd's errors. The text decides, because the server gives some of its
+// errors no code.
 func is(text string, known ...error) bool {
 	for _, err := range known {
 		if text == rpctypes.ErrorDesc(err) {

@@ -31,8 +31,12 @@ func TestErrors(t *testing.T) {
 		"not primary":       {err: status.Error(codes.Unknown, textNotPrimary), sentinel: ErrNoLeader, transient: true},
 		"dropped":           {err: status.Error(codes.Unknown, textProposalDropped), sentinel: ErrNoLeader, transient: true},
 		"server stopped":    {err: rpctypes.ErrStopped, sentinel: ErrUnreachable, transient: true},
-		"refused":           {err: status.Error(codes.Unavailable, "connection refused"), sentinel: ErrUnreachable, transient: true},
-		"stream broken":     {err: status.Error(codes.Internal, "stream terminated"), sentinel: ErrUnreachable, transient: true},
+		"refused": {
+			err: status.Error(codes.Unavailable, "connection refused"), sentinel: ErrUnreachable, transient: true,
+		},
+		"stream broken": {
+			err: status.Error(codes.Internal, "stream terminated"), sentinel: ErrUnreachable, transient: true,
+		},
 		"end of stream":     {err: io.EOF, sentinel: ErrUnreachable, transient: true},
 		"no endpoints":      {err: clientv3.ErrNoAvailableEndpoints, sentinel: ErrUnreachable, transient: true},
 		"attempt timed out": {err: context.DeadlineExceeded, sentinel: ErrUnreachable, transient: true},
@@ -75,7 +79,8 @@ func TestErrors(t *testing.T) {
 				t.Helper()
 				classified := Classify(err)
 				for _, sentinel := range []error{ErrNoLeader, ErrUnreachable, ErrNoSpace, ErrPermissionDenied, ErrLeaseGone} {
-					require.Equal(t, test.sentinel == sentinel, errors.Is(classified, sentinel), "%v is %v", classified, sentinel)
+					want := errors.Is(test.sentinel, sentinel)
+					require.Equal(t, want, errors.Is(classified, sentinel), "%v is %v", classified, sentinel)
 				}
 				require.Equal(t, test.transient, Transient(err))
 				require.Equal(t, test.notApplied, NotApplied(err))

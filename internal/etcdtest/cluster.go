@@ -55,8 +55,8 @@ func StartCluster(tb testing.TB, n int, options ...Option) *Cluster {
 	}
 }
 
-// stop stops all members, the leader last: it hands its leadership over first, and waits long for a member that is about to
-// stop as well.
+// stop stops all members, the leader last: it hands its leadership over first, and waits long for a member that is
+// about to stop as well.
 func (c *Cluster) stop() {
 	var stopping sync.WaitGroup
 	var leaders []*Member

@@ -58,8 +58,8 @@ func configure(tb testing.TB, n int, options []Option) []*embed.Config {
 	return cfgs
 }
 
-// freeURL returns the URL of a port that nobody listens on. It is below the ports that outgoing connections get, so that
-// none of them can take it while a member is stopped.
+// freeURL returns the URL of a port that nobody listens on. It is below the ports that outgoing connections get, so
+// that none of them can take it while a member is stopped.
 func freeURL(tb testing.TB) []url.URL {
 	tb.Helper()
 	var errs []error

@@ -12,9 +12,9 @@ import (
 // peersLinger is how long the connections between members of one process may outlive them, and some more.
 const peersLinger = 15 * time.Second
 
-// Main is a TestMain for packages that use this one. It lets [StartProcesses] run members with the test binary, runs the tests,
-// and fails if they leave a goroutine behind. It waits longer for that than goleak.VerifyTestMain does, for what etcd
-// itself leaves for some seconds.
+// Main is a TestMain for packages that use this one. It lets [StartProcesses] run members with the test binary, runs
+// the tests, and fails if they leave a goroutine behind. It waits longer for that than goleak.VerifyTestMain does,
+// for what etcd itself leaves for some seconds.
 func Main(m *testing.M) {
 	RunMember()
 	code := m.Run()

@@ -111,9 +111,9 @@ type process struct {
 	exited chan struct{}
 }
 
-// StartProcesses runs an etcd of n members, each in a process of its own, until the test ends. The test binary's TestMain
-// must call [RunMember]. Of what options set, a member's process is told the timing, fsync, the limits (operations, request
-// bytes, quota) and the lifetime of tokens.
+// StartProcesses runs an etcd of n members, each in a process of its own, until the test ends. The test binary's
+// TestMain must call [RunMember]. Of what options set, a member's process is told the timing, fsync, the limits
+// (operations, request bytes, quota) and the lifetime of tokens.
 func StartProcesses(tb testing.TB, n int, options ...Option) *Processes {
 	tb.Helper()
 	p := &Processes{tb: tb}

@@ -3,7 +3,6 @@
 package faultproxy
 
 import (
-	"context"
 	"net"
 	"sync"
 	"testing"
@@ -24,7 +23,7 @@ const (
 // Proxy forwards TCP connections to one address. Its methods are safe for concurrent use.
 type Proxy struct {
 	tb       testing.TB
-	listener net.Listener
+	listener *net.TCPListener
 	running  sync.WaitGroup
 
 	mu      sync.Mutex
@@ -51,7 +50,7 @@ const (
 // New returns a proxy in front of target, a host and port. It is closed when the test ends.
 func New(tb testing.TB, target string) *Proxy {
 	tb.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		tb.Fatalf("faultproxy: listen: %v", err)
 	}
@@ -127,7 +126,7 @@ func (p *Proxy) Heal(held Held) {
 
 // Close ends the proxy and all connections, and waits for its goroutines. Closing it again is harmless.
 func (p *Proxy) Close() {
-	p.change(func(f *faults) {
+	p.change(func(*faults) {
 		p.closed = true
 		for l := range p.links {
 			l.reset()
@@ -154,11 +153,11 @@ func (p *Proxy) now() (faults, <-chan struct{}) {
 
 func (p *Proxy) accept() {
 	for {
-		client, err := p.listener.Accept()
+		client, err := p.listener.AcceptTCP()
 		if err != nil {
 			return // closed
 		}
-		p.running.Go(func() { p.connect(client.(*net.TCPConn)) })
+		p.running.Go(func() { p.connect(client) })
 	}
 }
 
@@ -167,13 +166,12 @@ func (p *Proxy) connect(client *net.TCPConn) {
 	p.mu.Lock()
 	target := p.target
 	p.mu.Unlock()
-	var dialer net.Dialer
-	server, err := dialer.DialContext(context.Background(), "tcp", target)
+	server, err := dial(target)
 	if err != nil {
 		resetConn(client)
 		return
 	}
-	l := newLink(client, server.(*net.TCPConn))
+	l := newLink(client, server)
 	p.mu.Lock()
 	if p.closed || p.faults.refuse {
 		p.mu.Unlock()
@@ -186,4 +184,12 @@ func (p *Proxy) connect(client *net.TCPConn) {
 	p.mu.Lock()
 	delete(p.links, l)
 	p.mu.Unlock()
+}
+
+func dial(target string) (*net.TCPConn, error) {
+	addr, err := net.ResolveTCPAddr("tcp", target)
+	if err != nil {
+		return nil, err
+	}
+	return net.DialTCP("tcp", nil, addr)
 }

@@ -41,9 +41,9 @@ func echo(t *testing.T) *Proxy {
 	return New(t, listener.Addr().String())
 }
 
-func dial(t *testing.T, p *Proxy) net.Conn {
+func connect(t *testing.T, p *Proxy) *net.TCPConn {
 	t.Helper()
-	conn, err := net.Dial("tcp", p.Addr())
+	conn, err := dial(p.Addr())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
@@ -81,12 +81,12 @@ func requireReset(t *testing.T, conn net.Conn) {
 
 func TestSilenceHoldsAndComesBackLate(t *testing.T) {
 	p := echo(t)
-	conn := dial(t, p)
+	conn := connect(t, p)
 	send(t, conn, "a")
 	receive(t, conn, "a")
 	p.Silence()
 	send(t, conn, "b")
-	late := dial(t, p)
+	late := connect(t, p)
 	send(t, late, "c")
 	requireSilence(t, conn)
 	requireSilence(t, late)
@@ -97,8 +97,8 @@ func TestSilenceHoldsAndComesBackLate(t *testing.T) {
 
 func TestDroppingResetsOnlyConnectionsThatLostBytes(t *testing.T) {
 	p := echo(t)
-	lost, idle := dial(t, p), dial(t, p)
-	for _, conn := range []net.Conn{lost, idle} {
+	lost, idle := connect(t, p), connect(t, p)
+	for _, conn := range []*net.TCPConn{lost, idle} {
 		send(t, conn, "a")
 		receive(t, conn, "a")
 	}
@@ -113,7 +113,7 @@ func TestDroppingResetsOnlyConnectionsThatLostBytes(t *testing.T) {
 
 func TestOneWaySilence(t *testing.T) {
 	p := echo(t)
-	conn := dial(t, p)
+	conn := connect(t, p)
 	p.CutToClient()
 	send(t, conn, "a") // reaches the server; its echo is held
 	requireSilence(t, conn)
@@ -130,7 +130,7 @@ func TestOneWaySilence(t *testing.T) {
 func TestDelayKeepsOrderAndRate(t *testing.T) {
 	const delay = 100 * time.Millisecond
 	p := echo(t)
-	conn := dial(t, p)
+	conn := connect(t, p)
 	p.Delay(delay)
 	text := bytes.Repeat([]byte("0123456789"), 100_000)
 	start := time.Now()
@@ -149,29 +149,34 @@ func TestDelayKeepsOrderAndRate(t *testing.T) {
 
 func TestResetAndCut(t *testing.T) {
 	p := echo(t)
-	conn := dial(t, p)
+	conn := connect(t, p)
 	send(t, conn, "a")
 	receive(t, conn, "a")
 	p.Reset()
 	requireReset(t, conn)
 
-	conn = dial(t, p)
+	conn = connect(t, p)
 	send(t, conn, "b")
 	receive(t, conn, "b")
 	p.Cut()
 	requireReset(t, conn)
-	requireReset(t, dial(t, p))
+	if conn, err := dial(p.Addr()); err != nil {
+		require.ErrorContains(t, err, "reset") // as soon as it was made
+	} else {
+		requireReset(t, conn)
+		_ = conn.Close()
+	}
 	p.Heal(DropHeld)
-	conn = dial(t, p)
+	conn = connect(t, p)
 	send(t, conn, "c")
 	receive(t, conn, "c")
 }
 
 func TestEndOfStreamPassesThrough(t *testing.T) {
 	p := echo(t)
-	conn := dial(t, p)
+	conn := connect(t, p)
 	send(t, conn, "a")
-	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+	require.NoError(t, conn.CloseWrite())
 	all, err := io.ReadAll(conn)
 	require.NoError(t, err)
 	require.Equal(t, "a", string(all))
@@ -181,7 +186,7 @@ func TestNewTarget(t *testing.T) {
 	p := echo(t)
 	other := echo(t)
 	p.SetTarget(other.Addr())
-	conn := dial(t, p)
+	conn := connect(t, p)
 	send(t, conn, "a")
 	receive(t, conn, "a")
 	other.Cut()
@@ -191,11 +196,11 @@ func TestNewTarget(t *testing.T) {
 func TestCloseWhileBusy(t *testing.T) {
 	p := echo(t)
 	for range 20 {
-		send(t, dial(t, p), "a")
+		send(t, connect(t, p), "a")
 	}
 	p.Silence()
 	p.Close()
 	p.Close()
-	_, err := net.Dial("tcp", p.Addr())
+	_, err := dial(p.Addr())
 	require.Error(t, err)
 }

@@ -113,8 +113,11 @@ func (p *pipe) push(c chunk) {
 	}
 }
 
-// write forwards chunks, each when its time has come. It returns true at the end of the stream, false if the link broke.
-func (p *pipe) write(ended <-chan struct{}, now func() (silent bool, delay time.Duration, changed <-chan struct{})) bool {
+// write forwards chunks, each when its time has come. It returns true at the end of the stream, false if the link
+// broke.
+func (p *pipe) write(
+	ended <-chan struct{}, now func() (silent bool, delay time.Duration, changed <-chan struct{}),
+) bool {
 	for {
 		silent, delay, changed := now()
 		p.mu.Lock()
