@@ -7,8 +7,8 @@ GOLANGCI_LINT         := $(shell go env GOPATH)/bin/golangci-lint
 FUZZTIME ?= 10s
 # How many trials the long targets run.
 TRIALS ?= 200
-# How often each benchmark is repeated.
-COUNT ?= 1
+# How many turns the benchmarks that report ratios take.
+TURNS ?= 20
 
 .DEFAULT_GOAL := help
 
@@ -57,8 +57,9 @@ fuzz: ## Fuzz the keys and values, each target for FUZZTIME (10s)
 	done
 
 .PHONY: bench
-bench: ## Run the benchmarks, each COUNT (1) times
-	go test -run '^$$' -bench . -benchmem -count $(COUNT) -timeout 60m ./...
+bench: ## Measure the store beside plain etcd, TURNS (20) turns each, then everything else
+	go test -run '^$$' -bench '^Benchmark(Claims|Checkpoints)' -benchtime $(TURNS)x -timeout 60m ./etcdstore
+	go test -run '^$$' -bench . -skip '^Benchmark(Claims|Checkpoints)' -benchmem -timeout 60m ./...
 
 .PHONY: lease-trials
 lease-trials: ## Race terms against etcd's expiry over a failing network, TRIALS (200) times
