@@ -1,7 +1,6 @@
-// Command demo shows on a terminal what Tenure does: three consumers share an event hub's partitions, one is killed, and
-// the others go on from its checkpoints. It needs Node, which plays the part of Event Hubs, and leaves nothing behind.
-//
-// It exits with 0 if every event was printed.
+// Command demo shows on a terminal what Tenure does: three consumers share an event hub's partitions, one is killed,
+// and the others go on from its checkpoints. It needs Node, which plays the part of Event Hubs, and leaves nothing
+// behind. It exits with 0 if every event was printed.
 package main
 
 import (
