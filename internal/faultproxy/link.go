@@ -119,7 +119,6 @@ func (p *pipe) write(
 	ended <-chan struct{}, now func() (silent bool, delay time.Duration, changed <-chan struct{}),
 ) bool {
 	for {
-		silent, delay, changed := now()
 		p.mu.Lock()
 		waiting := len(p.chunks) > 0
 		var next chunk
@@ -127,6 +126,7 @@ func (p *pipe) write(
 			next = p.chunks[0]
 		}
 		p.mu.Unlock()
+		silent, delay, changed := now() // after the chunk: what came after a fault does not slip through before it
 
 		if !waiting || silent {
 			select {
