@@ -6,10 +6,13 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/gofrs/flock"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
 )
@@ -58,18 +61,29 @@ func configure(tb testing.TB, n int, options []Option) []*embed.Config {
 	return cfgs
 }
 
-// freeURL returns the URL of a port that nobody listens on. It is below the ports that outgoing connections get, so
-// that none of them can take it while a member is stopped.
+// freeURL returns the URL of a port that nobody listens on, and that nobody takes while a member is stopped: it is below
+// the ports that outgoing connections get, and other test processes are kept from it by a lock on a file named for it.
 func freeURL(tb testing.TB) []url.URL {
 	tb.Helper()
+	locks := filepath.Join(os.TempDir(), "etcdtest-ports")
+	if err := os.MkdirAll(locks, 0o700); err != nil {
+		tb.Fatalf("etcdtest: reserve a port: %v", err)
+	}
 	var errs []error
 	for range 100 {
-		address := fmt.Sprintf("127.0.0.1:%d", 10000+rand.N(22000))
-		listener, err := net.Listen("tcp", address)
-		if err != nil {
-			errs = append(errs, err)
+		port := strconv.Itoa(10000 + rand.N(22000))
+		lock := flock.New(filepath.Join(locks, port))
+		if locked, err := lock.TryLock(); !locked {
+			errs = append(errs, errors.Join(errors.New("port "+port+" is reserved"), err))
 			continue
 		}
+		address := net.JoinHostPort("127.0.0.1", port)
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			errs = append(errs, err, lock.Unlock())
+			continue
+		}
+		tb.Cleanup(func() { _ = lock.Unlock() }) // after the members have stopped; the process's end unlocks it too
 		if err := listener.Close(); err != nil {
 			tb.Fatalf("etcdtest: free a port: %v", err)
 		}
