@@ -67,7 +67,7 @@ func lose(t *testing.T, f *fakeEtcd, k *Keeper) *Term {
 	t.Helper()
 	term := currentTerm(t, k)
 	f.set(func() { f.silent = true })
-	<-term.Done()
+	waitEnd(t, term)
 	f.set(func() { f.silent = false })
 	return term
 }
@@ -259,7 +259,7 @@ func TestCloseDuringAGrantAndDuringATakeOver(t *testing.T) {
 		k := fakeKeeper(t, f, clock.now)
 		term := currentTerm(t, k)
 		f.set(func() { f.silent, f.hang = true, "grant" })
-		<-term.Done()
+		waitEnd(t, term)
 		waiting := make(chan error, 1)
 		go func() {
 			_, err := k.Term(context.Background())

@@ -29,6 +29,16 @@ func currentTerm(t *testing.T, k *Keeper) *Term {
 	return term
 }
 
+// waitEnd waits for a term's end, which is not far off in a bubble.
+func waitEnd(t *testing.T, term *Term) {
+	t.Helper()
+	select {
+	case <-term.Done():
+	case <-time.After(time.Hour):
+		t.Fatal("the term did not end")
+	}
+}
+
 func TestAtRestOneRenewalAndOneReadEveryThird(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
 		t.Helper()
@@ -77,7 +87,7 @@ func TestSilenceEndsTheTermWhenTrustDoes(t *testing.T) {
 		pause(t.Context(), time.Minute)
 		f.set(func() { f.silent = true })
 		until := term.TrustedUntil()
-		<-term.Done()
+		waitEnd(t, term)
 		require.Equal(t, until, time.Now())
 		require.ErrorIs(t, term.Err(), ErrUnreachable)
 		require.True(t, f.alive(term.ID()), "the margin")
@@ -121,7 +131,7 @@ func TestSuspensionIsNoticedSoonAfterwards(t *testing.T) {
 		pause(t.Context(), 100*time.Millisecond)
 		resumed := time.Now()
 		clock.suspended.Add(int64(time.Minute))
-		<-term.Done()
+		waitEnd(t, term)
 		require.LessOrEqual(t, time.Since(resumed), time.Second, "the margin")
 	})
 }
@@ -143,38 +153,45 @@ func TestARenewalCountsOnlyIfTheLeaderStayed(t *testing.T) {
 				t.Helper()
 				f.header.RaftTerm = test.before
 				k := fakeKeeper(t, f, clock.now)
-				term := currentTerm(t, k)
-				granted := term.TrustedUntil()
 				f.set(func() {
 					f.answer = func(request string, header *pb.ResponseHeader) error {
 						header.RaftTerm = map[string]uint64{"keepAlive": test.renewal, "read": test.read}[request]
 						return nil
 					}
 				})
-				for f.count("read") == 0 {
-					pause(t.Context(), time.Millisecond)
-				}
-				synctest.Wait()
+				_, known := k.cluster.known()
+				require.Equal(t, test.before, known, "the grant told it")
+				err := k.attempt(t.Context(), currentTerm(t, k), known)
 				if test.counts {
-					require.True(t, term.TrustedUntil().After(granted))
-					return
+					require.NoError(t, err)
+				} else {
+					require.ErrorIs(t, err, errLeaderMoved)
 				}
-				// What it learnt of the leader is remembered and the renewal sent again at once.
-				f.set(func() {
-					f.answer = func(_ string, header *pb.ResponseHeader) error {
-						header.RaftTerm = test.read
-						return nil
-					}
-				})
-				start := time.Now()
-				for !term.TrustedUntil().After(granted) {
-					require.Less(t, time.Since(start), time.Second)
-					pause(t.Context(), time.Millisecond)
-				}
-				require.NoError(t, term.Err())
+				_, known = k.cluster.known()
+				require.Equal(t, test.read, known, "the read told it")
 			})
 		})
 	}
+}
+
+func TestANewLeaderCostsOneMoreRenewal(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fakeEtcd, clock *bubbleClock) {
+		t.Helper()
+		k := fakeKeeper(t, f, clock.now)
+		term := currentTerm(t, k)
+		f.set(func() { f.header.RaftTerm++ })
+		granted := term.TrustedUntil()
+		for !term.TrustedUntil().After(granted) {
+			require.NoError(t, term.Err())
+			pause(t.Context(), time.Millisecond)
+			synctest.Wait()
+		}
+		require.Equal(t, 2, f.count("keepAlive"))
+		require.Less(t, time.Until(granted), 9*time.Second*2/3, "with the first renewal")
+		require.Greater(t, time.Until(term.TrustedUntil()), 9*time.Second-2*time.Millisecond, "and at once")
+		pause(t.Context(), time.Minute)
+		require.InDelta(t, 1+60*3/10, f.count("keepAlive"), 4)
+	})
 }
 
 func TestLeaderThatNeverAgreesEndsTheTerm(t *testing.T) {
@@ -191,7 +208,7 @@ func TestLeaderThatNeverAgreesEndsTheTerm(t *testing.T) {
 			}
 		})
 		until := term.TrustedUntil()
-		<-term.Done()
+		waitEnd(t, term)
 		require.Equal(t, until, time.Now())
 		require.ErrorIs(t, term.Err(), ErrNoLeader)
 		require.Less(t, f.count("keepAlive"), 30, "retries are spaced")
@@ -272,7 +289,7 @@ func TestAnswersThatEndTheTermAtOnce(t *testing.T) {
 					}
 				})
 				start := time.Now()
-				<-term.Done()
+				waitEnd(t, term)
 				require.Less(t, time.Since(start), 4*time.Second, "the first renewal")
 				require.ErrorIs(t, term.Err(), test.reason)
 				require.ErrorIs(t, <-causes, test.reason)
@@ -316,7 +333,7 @@ func TestAClusterThatChangedWhileEtcdWasAwayIsNoticedByTheGrant(t *testing.T) {
 				require.NoError(t, err)
 				term := currentTerm(t, k)
 				f.set(func() { f.silent = true })
-				<-term.Done()
+				waitEnd(t, term)
 				f.set(func() {
 					f.silent = false
 					f.header.ClusterId, f.header.Revision = header.GetClusterId(), header.GetRevision()
@@ -413,7 +430,7 @@ func TestTheReasonOfALapseIsTheLastFailure(t *testing.T) {
 					f.answer = func(string, *pb.ResponseHeader) error { return test.failure }
 				})
 				until := term.TrustedUntil()
-				<-term.Done()
+				waitEnd(t, term)
 				require.Equal(t, until, time.Now(), "nothing is given up before trust ends")
 				require.ErrorIs(t, term.Err(), test.reason)
 				require.ErrorIs(t, term.Err(), test.failure)
