@@ -95,21 +95,30 @@ func (s *Store) settle(ctx context.Context, parts []part) []outcome {
 func (s *Store) inBatches(
 	fit func([]part) int, parts []part, outcomes []outcome, settle func(batch []part, into []outcome),
 ) {
-	if n := fit(parts); n == len(parts) {
-		settle(parts, outcomes)
+	var batches [][]part
+	var into [][]outcome
+	for len(parts) > 0 {
+		n := fit(parts)
+		batches, into = append(batches, parts[:n]), append(into, outcomes[:n])
+		parts, outcomes = parts[n:], outcomes[n:]
+	}
+	inTurns(len(batches), func(i int) { settle(batches[i], into[i]) })
+}
+
+// inTurns does n things, a few at a time and the first ones first.
+func inTurns(n int, do func(i int)) {
+	if n == 1 {
+		do(0)
 		return
 	}
 	var running sync.WaitGroup
 	defer running.Wait()
 	slots := make(chan struct{}, batchesInFlight)
-	for len(parts) > 0 {
-		n := fit(parts)
-		batch, into := parts[:n], outcomes[:n]
-		parts, outcomes = parts[n:], outcomes[n:]
+	for i := range n {
 		slots <- struct{}{}
 		running.Go(func() {
 			defer func() { <-slots }()
-			settle(batch, into)
+			do(i)
 		})
 	}
 }

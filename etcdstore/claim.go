@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -53,6 +54,21 @@ func (s *Store) ClaimOwnership(
 		return nil, err
 	}
 	defer release()
+	chunks := slices.Collect(slices.Chunk(ownerships, claimsInChunk))
+	won, failures := make([][]Ownership, len(chunks)), make([]error, len(chunks))
+	inTurns(len(chunks), func(i int) {
+		won[i], failures[i] = s.claimChunk(ctx, term, chunks[i], options)
+	})
+	return slices.Concat(won...), joinDistinct(failures)
+}
+
+// claimsInChunk is how many claims one transaction takes with etcd's default limits. While etcd decides on one chunk the
+// next is prepared.
+const claimsInChunk = defaultMaxOps / 2
+
+func (s *Store) claimChunk(
+	ctx context.Context, term *lease.Term, ownerships []Ownership, options *ClaimOptions,
+) ([]Ownership, error) {
 	claims := make([]*claim, 0, len(ownerships))
 	for _, o := range ownerships {
 		etag, ok := parseETag(o.ETag)
@@ -297,7 +313,7 @@ func joinDistinct(errs []error) error {
 	seen := make(map[string]bool, len(errs))
 	var distinct []error
 	for _, err := range errs {
-		if !seen[err.Error()] {
+		if err != nil && !seen[err.Error()] {
 			seen[err.Error()] = true
 			distinct = append(distinct, err)
 		}

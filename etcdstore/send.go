@@ -15,7 +15,7 @@ import (
 // An attempt is given up and repeated after firstAttempt, and after twice as long each further time up to
 // longestAttempt: a member that has gone silent is left soon, and a slow one still gets to answer.
 const (
-	firstAttempt   = 2 * time.Second
+	firstAttempt   = time.Second
 	longestAttempt = 8 * time.Second
 )
 
