@@ -178,7 +178,7 @@ func TestDeniedPartitionFailsAlone(t *testing.T) {
 // TestLeaseGoneMidClaimIsALoss takes the lease away while claims are on their way.
 func TestLeaseGoneMidClaimIsALoss(t *testing.T) {
 	t.Parallel()
-	d := startDistant(t)
+	d := startDistantFor(t, 3*time.Second)
 	kept := claimAll(t, d.Store, claimsOf(d.group, "owner", []string{"kept"}), nil)
 	term, err := d.keeper.Term(soon(t))
 	require.NoError(t, err)

@@ -3,9 +3,9 @@ package etcdstore
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,10 +30,16 @@ type distant struct {
 
 func startDistant(t *testing.T) *distant {
 	t.Helper()
+	return startDistantFor(t, 10*time.Second)
+}
+
+// startDistantFor sets how soon the store's keeper notices the end of its lease: within a third of that.
+func startDistantFor(t *testing.T, ttl time.Duration) *distant {
+	t.Helper()
 	cluster, server := lateEtcd(t)
 	d := &distant{sent: newTally(), server: server, direct: cluster.Client(t), group: testGroup(t)}
 	d.road = newRoad(t, cluster, d.sent.onClient)
-	d.Store = startStore(t, d.road.client, startKeeper(t, d.direct, 10*time.Second), nil)
+	d.Store = startStore(t, d.road.client, startKeeper(t, d.direct, ttl), nil)
 	d.near = startStore(t, d.direct, startKeeper(t, d.direct, 10*time.Second), nil)
 	return d
 }
@@ -103,21 +109,51 @@ func TestPartialSuccessReturnsWinnersAndError(t *testing.T) {
 	claims := claimsOf(d.group, "owner", partitions(64))
 	ctx, cancel := context.WithCancel(soon(t))
 	defer cancel()
-	var transactions atomic.Int64
-	d.sent.hook(func(*pb.TxnRequest) {
-		switch transactions.Add(1) {
-		case 9:
-			d.road.cut()
-		case 10:
-			cancel()
+	// Eight transactions are answered before the network holds the next, as many as go at a time.
+	const answered, stuck = 8, batchesInFlight
+	var mu sync.Mutex
+	var begun, ended int
+	var late []string
+	cut, held := make(chan struct{}), make(chan struct{})
+	d.sent.hook(func(req *pb.TxnRequest) {
+		mu.Lock()
+		begun++
+		n := begun
+		if n > answered && n <= answered+stuck {
+			late = slices.AppendSeq(late, maps.Keys(idsIn(req)))
 		}
-	}, nil)
-	won, err := d.ClaimOwnership(ctx, claims, nil)
-	require.NotEmpty(t, won)
-	require.Less(t, len(won), len(claims))
+		mu.Unlock()
+		if n > answered {
+			<-cut
+		}
+		if n == answered+stuck {
+			close(held)
+		}
+	}, func(*pb.TxnRequest) {
+		mu.Lock()
+		defer mu.Unlock()
+		if ended++; ended == answered {
+			d.road.cut()
+			close(cut)
+		}
+	})
+	var won []Ownership
+	var err error
+	var returned sync.WaitGroup
+	returned.Go(func() { won, err = d.ClaimOwnership(ctx, claims, nil) })
+	<-held
+	d.road.await(t, late)
+	d.road.mute()
+	cancel()
+	returned.Wait()
+	require.Len(t, won, answered*4)
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorIs(t, err, ErrOutcomeUnknown, "some were under way")
+	d.road.lose()
 	d.road.deliver()
+	d.server.wait(t, "late copies", func(counts map[string]tallied) bool {
+		return !slices.ContainsFunc(late, func(id string) bool { return counts[id].applied == 0 })
+	})
 	awaitOwnerships(t, d.near, d.group, len(won))
 	require.ElementsMatch(t, idsOf(won), idsOf(d.held()))
 	requireNobodyIdle(t, d.Store, d.group)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -70,7 +71,7 @@ func TestUnansweredRenewalIsReleased(t *testing.T) {
 // TestRelinquishedIsNotTakenBack relinquishes without learning of it, and then loses the lease.
 func TestRelinquishedIsNotTakenBack(t *testing.T) {
 	t.Parallel()
-	d := startDistant(t)
+	d := startDistantFor(t, 3*time.Second)
 	won := claimAll(t, d.Store, claimsOf(d.group, "owner", partitions(4)), nil)
 	for i := range won[:2] {
 		won[i].OwnerID = ""

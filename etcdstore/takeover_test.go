@@ -24,7 +24,7 @@ func TestTakeOverAfterEtcdWasDown(t *testing.T) {
 	t.Parallel()
 	cluster, group := etcdtest.Start(t), testGroup(t)
 	client := cluster.Client(t)
-	keeper := startKeeper(t, client, 3*time.Second)
+	keeper := startKeeper(t, client, 2*time.Second)
 	s := startStore(t, client, keeper, nil)
 	won := claimAll(t, s, claimsOf(group, "owner", partitions(20)), nil)
 	require.NoError(t, s.UpdateCheckpoint(soon(t), at(won[0], 1), &UpdateOptions{Fence: &won[0]}))
@@ -139,7 +139,7 @@ func takeOverTest(t *testing.T) (d *distant, next *lease.Keeper, term *lease.Ter
 	t.Helper()
 	d = startDistant(t)
 	won = claimAll(t, d.Store, claimsOf(d.group, "owner", partitions(20)), nil)
-	next = startKeeper(t, d.direct, 10*time.Second)
+	next = startKeeper(t, d.direct, 3*time.Second)
 	term, err := next.Term(soon(t))
 	require.NoError(t, err)
 	return d, next, term, won
