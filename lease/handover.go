@@ -138,8 +138,8 @@ func (k *Keeper) revokeAll(ctx context.Context) error {
 // revoke revokes one lease. It tries again after transient failures until that is done or ctx ends.
 func (k *Keeper) revoke(ctx context.Context, id clientv3.LeaseID) error {
 	wait := backoff.New(handOverFirstWait, handOverLastWait)
-	for {
-		err := k.revokeOnce(ctx, id)
+	for timeout := attemptFirst; ; timeout = min(2*timeout, attemptLast) {
+		err := k.revokeOnce(ctx, id, timeout)
 		if err == nil {
 			k.forget(id)
 			return nil
@@ -153,8 +153,8 @@ func (k *Keeper) revoke(ctx context.Context, id clientv3.LeaseID) error {
 	}
 }
 
-func (k *Keeper) revokeOnce(ctx context.Context, id clientv3.LeaseID) error {
-	ctx, cancel := context.WithTimeout(ctx, k.ttl)
+func (k *Keeper) revokeOnce(ctx context.Context, id clientv3.LeaseID, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	err := k.etcd.revoke(ctx, id)
 	switch {

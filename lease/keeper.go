@@ -23,6 +23,13 @@ const (
 	grantLastWait  = 2 * time.Second
 )
 
+// A grant or a revocation is given up and tried again after attemptFirst, and after twice as long each further time up
+// to attemptLast: a member that has gone silent is left soon, and a slow one still gets to answer.
+const (
+	attemptFirst = time.Second
+	attemptLast  = 8 * time.Second
+)
+
 // Keeper keeps one etcd lease: it grants it, renews it, knows until when it can be trusted, and grants the next when
 // it is lost. Its methods are safe for concurrent use.
 type Keeper struct {
@@ -217,8 +224,8 @@ func (k *Keeper) grantNext(ctx context.Context, cause error) *grant {
 func (k *Keeper) grant(ctx context.Context, again func(error) bool) (*grant, error) {
 	wait := backoff.New(grantFirstWait, grantLastWait)
 	last := ErrUnreachable
-	for {
-		g, err := k.grantOnce(ctx)
+	for timeout := attemptFirst; ; timeout = min(2*timeout, attemptLast) {
+		g, err := k.grantOnce(ctx, timeout)
 		if err == nil {
 			return g, nil
 		}
@@ -237,8 +244,8 @@ func (k *Keeper) grant(ctx context.Context, again func(error) bool) (*grant, err
 	}
 }
 
-func (k *Keeper) grantOnce(ctx context.Context) (*grant, error) {
-	ctx, cancel := context.WithTimeout(ctx, max(k.ttl, 2*time.Second))
+func (k *Keeper) grantOnce(ctx context.Context, timeout time.Duration) (*grant, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	before, _ := k.cluster.known()
 	sent := k.now()

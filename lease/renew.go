@@ -23,6 +23,9 @@ const (
 	// hurryPart bounds how much sooner renewals are sent over a slow link.
 	hurryPart = 12
 
+	// patiencePart is the part of the TTL that a renewal has for its answer before another is sent beside it.
+	patiencePart = 12
+
 	// retryFirstPart and retryLastPart are the parts of the TTL between which retries wait.
 	retryFirstPart, retryLastPart = 100, 10
 
@@ -91,7 +94,7 @@ func (k *Keeper) renew(ctx context.Context, t *Term, took time.Duration, begun f
 		}
 		if now >= r.next {
 			r.regular = now + r.interval()
-			r.next = r.regular
+			r.next = min(r.regular, now+r.patience())
 			if len(r.attempts) < maxAttempts {
 				r.send(ctx, &sending, now)
 			}
@@ -124,6 +127,12 @@ func (r *renewer) interval() time.Duration {
 	spare := r.term.horizon(0) - r.took
 	every = max(min(every, spare*4/5), r.term.ttl/hurryPart)
 	return every - every/jitterPart + rand.N(2*every/jitterPart+1)
+}
+
+// patience returns how long after a renewal without an answer the next one is sent beside it. The client spreads requests
+// over its endpoints, so that the next one is likely to miss a member that has gone silent.
+func (r *renewer) patience() time.Duration {
+	return max(r.term.ttl/patiencePart, 2*r.took)
 }
 
 // sleep returns how long there is nothing to do. Timers stand still while the machine is suspended, so it is never
