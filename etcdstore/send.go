@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -12,11 +13,13 @@ import (
 	"github.com/tenure-go/tenure/internal/etcderr"
 )
 
-// An attempt is given up and repeated after firstAttempt, and after twice as long each further time up to
-// longestAttempt: a member that has gone silent is left soon, and a slow one still gets to answer.
+// The first attempt at a request is given up after shortestAttempt, or slackFactor times what the latest answer took if that
+// is more, and each further one after half as long again, up to longestAttempt. The client spreads requests over its
+// endpoints, so that a member that has gone silent is soon left, while a slow link is learnt after the first request.
 const (
-	firstAttempt   = time.Second
-	longestAttempt = 8 * time.Second
+	shortestAttempt = 500 * time.Millisecond
+	longestAttempt  = 8 * time.Second
+	slackFactor     = 4
 )
 
 const (
@@ -38,7 +41,7 @@ type answer struct {
 // or ctx's cause together with the last failure; if a copy may have been applied it is ErrOutcomeUnknown as well.
 func (s *Store) send(ctx context.Context, txn clientv3.Op) (answer, error) {
 	repeated := false
-	resp, err := persist(ctx, func(ctx context.Context) (clientv3.OpResponse, error) {
+	resp, err := persist(ctx, &s.latestAnswer, func(ctx context.Context) (clientv3.OpResponse, error) {
 		resp, err := s.client.Do(ctx, txn)
 		if err != nil && !etcderr.NotApplied(err) {
 			repeated = true
@@ -60,23 +63,28 @@ func unknownIf(unknown bool, err error) error {
 
 // read reads what holds no earlier than the call.
 func (s *Store) read(ctx context.Context, key string, options ...clientv3.OpOption) (*clientv3.GetResponse, error) {
-	return persist(ctx, func(ctx context.Context) (*clientv3.GetResponse, error) {
+	return persist(ctx, &s.latestAnswer, func(ctx context.Context) (*clientv3.GetResponse, error) {
 		return s.client.Get(ctx, key, options...)
 	})
 }
 
-// persist makes attempts at a request until one is answered, or fails in a way that will not pass, or ctx ends.
-func persist[T any](ctx context.Context, request func(context.Context) (T, error)) (T, error) {
+// persist makes attempts at a request until one is answered, or fails in a way that will not pass, or ctx ends. latest
+// is how long the latest answer took, in nanoseconds.
+func persist[T any](ctx context.Context, latest *atomic.Int64, request func(context.Context) (T, error)) (T, error) {
 	var zero T
 	if ctx.Err() != nil {
 		return zero, context.Cause(ctx)
 	}
 	pause := backoff.New(shortestPause, longestPause)
-	for timeout := firstAttempt; ; timeout = min(2*timeout, longestAttempt) {
+	timeout := max(shortestAttempt, slackFactor*time.Duration(latest.Load()))
+	for ; ; timeout += timeout / 2 {
+		timeout = min(timeout, longestAttempt)
+		began := time.Now()
 		attempt, cancel := context.WithTimeout(ctx, timeout)
 		resp, err := request(attempt)
 		cancel()
 		if err == nil {
+			latest.Store(int64(time.Since(began)))
 			return resp, nil
 		}
 		err = etcderr.Classify(err)

@@ -33,6 +33,8 @@ type Store struct {
 	log    *zap.Logger
 	limits limits
 
+	latestAnswer atomic.Int64 // how long it took, in nanoseconds
+
 	// nonce begins every claim_id and write_id of this store, which is how it knows its own records again.
 	nonce string
 	ids   atomic.Uint64
