@@ -116,8 +116,8 @@ func claimAll(t *testing.T, s *Store, claims []Ownership, options *ClaimOptions)
 	return won
 }
 
-// requireNobodyIdle demands that every ownership in etcd under a lease of the store is one that the store holds, and the
-// other way round.
+// requireNobodyIdle demands that every ownership in etcd under a lease of the store is one that the store holds,
+// and the other way round.
 func requireNobodyIdle(t *testing.T, s *Store, group Group) {
 	t.Helper()
 	listed, err := s.ListOwnership(soon(t), group)
@@ -196,7 +196,8 @@ func (c *tally) onServer(cfg *embed.Config) {
 // onClient counts what a client sends, each copy by itself.
 func (c *tally) onClient(cfg *clientv3.Config) {
 	cfg.DialOptions = append(cfg.DialOptions, grpc.WithChainUnaryInterceptor(func(
-		ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
+		ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker,
+		opts ...grpc.CallOption,
 	) error {
 		txn, ok := req.(*pb.TxnRequest)
 		if !ok {
@@ -303,6 +304,19 @@ func (c *tally) wait(t *testing.T, what string, done func(map[string]tallied) bo
 	}
 }
 
+// awaitCopies waits until every copy that was sent of those identifiers has been counted.
+func (c *tally) awaitCopies(t *testing.T, sent *tally, ids []string) {
+	t.Helper()
+	c.wait(t, "late copies", func(map[string]tallied) bool {
+		for _, id := range ids {
+			if c.counts[id].copies < sent.of([]string{id}).copies {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // ids returns the identifiers that were counted.
 func (c *tally) ids() []string {
 	c.mu.Lock()
@@ -325,8 +339,8 @@ func (c *tally) of(ids []string) (sum tallied) {
 	return sum
 }
 
-// traffic returns how many transactions and puts were counted and how many transactions were under way at most, and
-// counts from zero again.
+// traffic returns how many transactions and puts were counted and how many transactions were under way at most,
+// and counts from zero again.
 func (c *tally) traffic() (requests, puts, peak int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -385,8 +399,9 @@ func taken(req *pb.TxnRequest, resp *pb.TxnResponse, applied map[string]bool) (p
 	return puts
 }
 
-// road leads a client to etcd: first through a proxy, and once that connection is lost, past it. What the network holds by
-// then is still on its way and is delivered when the proxy heals, without anything after it that would call it back.
+// road leads a client to etcd: first through a proxy, and once that connection is lost, past it. What the network
+// holds by then is still on its way and is delivered when the proxy heals, without anything after it that would
+// call it back.
 type road struct {
 	proxy  *faultproxy.Proxy
 	client *clientv3.Client
@@ -401,6 +416,7 @@ type road struct {
 // roadConn is a connection that can be lost to the client without its other end being told.
 type roadConn struct {
 	net.Conn
+
 	road *road
 
 	mu   sync.Mutex

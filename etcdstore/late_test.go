@@ -41,8 +41,9 @@ func lateEtcd(t *testing.T) (*etcdtest.Cluster, *tally) {
 	}), reached
 }
 
-// TestLateClaims holds the first copy of each claim back in the network until the claim is over for its caller: given up,
-// or won or lost by a second copy. Whatever the first one still does, no owner may be left that nobody runs.
+// TestLateClaims holds the first copy of each claim back in the network until the claim is over for its caller:
+// given up, or won or lost by a second copy. Whatever the first one still does, no owner may be left that nobody
+// runs.
 func TestLateClaims(t *testing.T) {
 	t.Parallel()
 	cluster, reached := lateEtcd(t)
@@ -90,8 +91,8 @@ func TestLateClaims(t *testing.T) {
 					require.Empty(t, l.won[i])
 				}
 				l.road.lose()
-				landed := l.deliver(t, 1)
-				require.Equal(t, len(l.claims), landed, "copies that won")
+				landed := l.deliver(t)
+				require.GreaterOrEqual(t, landed, len(l.claims), "copies that won")
 				l.awaitReleased(t, landed)
 			})
 			t.Run("settled and kept", func(t *testing.T) {
@@ -100,7 +101,7 @@ func TestLateClaims(t *testing.T) {
 				l.begin(t)
 				l.road.lose()
 				kept := l.settled(t)
-				require.Zero(t, l.deliver(t, 2), "copies that won")
+				require.Zero(t, l.deliver(t), "copies that won")
 				require.ElementsMatch(t, withoutTimes(kept), withoutTimes(l.store.held()))
 				requireNobodyIdle(t, l.store, l.group)
 			})
@@ -110,9 +111,9 @@ func TestLateClaims(t *testing.T) {
 				l.begin(t)
 				l.road.lose()
 				require.NoError(t, l.store.Release(soon(t), l.settled(t)...))
-				landed := l.deliver(t, 2)
+				landed := l.deliver(t)
 				if kind.free {
-					require.Equal(t, len(l.claims), landed, "copies that won")
+					require.GreaterOrEqual(t, landed, len(l.claims), "copies that won")
 				} else {
 					require.Zero(t, landed, "copies that won")
 				}
@@ -176,22 +177,21 @@ func (l *lateClaims) settled(t *testing.T) (won []Ownership) {
 		require.Len(t, l.won[i], 1, "a claim that was sent twice is won once")
 		won = append(won, l.won[i]...)
 	}
-	require.Equal(t, tallied{copies: len(l.claims), applied: len(l.claims)}, l.reached.of(l.first))
+	require.Equal(t, len(l.claims), l.reached.of(l.first).applied)
 	return won
 }
 
-// deliver delivers the first copies and returns how many of them won, once each claim has reached etcd that often.
-func (l *lateClaims) deliver(t *testing.T, copies int) (landed int) {
+// deliver delivers the first copies and returns how many of them won, once all that was sent has reached etcd.
+func (l *lateClaims) deliver(t *testing.T) (landed int) {
 	t.Helper()
 	before := l.reached.of(l.first)
 	resp, err := l.direct.Get(soon(t), "/now")
 	require.NoError(t, err)
 	l.from = resp.Header.Revision + 1
 	l.road.deliver()
-	l.reached.wait(t, "late copies", func(counts map[string]tallied) bool {
-		return !slices.ContainsFunc(l.first, func(id string) bool { return counts[id].copies < copies })
-	})
+	l.reached.awaitCopies(t, l.sent, l.first)
 	after := l.reached.of(l.first)
+	require.GreaterOrEqual(t, after.copies-before.copies, len(l.first))
 	landed = after.applied - before.applied
 	fmt.Printf("%s: %d of %d late copies arrived, %d won\n", t.Name(), after.copies-before.copies, len(l.first), landed)
 	return landed
@@ -251,40 +251,9 @@ func withoutTimes(ownerships []Ownership) []Ownership {
 	return ownerships
 }
 
-// TestLateClaimsOverASlowLink gives claims up as gRPC does, with all that it sends behind them.
-func TestLateClaimsOverASlowLink(t *testing.T) {
-	t.Parallel()
-	cluster, reached := lateEtcd(t)
-	l := newLateClaims(t, cluster, reached)
-	l.claims = claimsOf(l.group, "owner", partitions(lateCopies(t)))
-	l.road.proxy.Delay(500 * time.Millisecond)
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	errs := make([]error, len(l.claims))
-	resp, err := l.direct.Get(soon(t), "/now")
-	require.NoError(t, err)
-	l.from = resp.Header.Revision + 1
-	for i, c := range l.claims {
-		l.returned.Go(func() { _, errs[i] = l.store.ClaimOwnership(ctx, []Ownership{c}, nil) })
-	}
-	l.returned.Wait()
-	sent := l.sent.ids()
-	for _, err := range errs {
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-	}
-	// What is read after all of it has been sent is answered after all of it has arrived.
-	_, err = l.road.client.Get(soon(t), "/now")
-	require.NoError(t, err)
-	landed := reached.of(sent).applied
-	fmt.Printf("%s: %d of %d late copies won\n", t.Name(), landed, len(l.claims))
-	require.Greater(t, landed, len(l.claims)/2)
-	l.road.deliver() // what comes now need not be slow
-	l.awaitReleased(t, landed)
-}
-
-// TestLateCheckpoints holds the first copy of each checkpoint back until a newer one is acknowledged. Beside it, what is
-// written with neither fence nor chain goes back, each time.
-func TestLateCheckpoints(t *testing.T) {
+// TestLateCheckpoints holds the first copy of each checkpoint back until a newer one is acknowledged. Beside it,
+// what is written with neither fence nor chain goes back, each time.
+func TestLateCheckpoints(t *testing.T) { //nolint:gocognit // one story, told in order
 	t.Parallel()
 	cluster, reached := lateEtcd(t)
 	update := func(_ *Store, won Ownership) (*UpdateOptions, func(*Store) CheckpointStore) {
@@ -366,13 +335,13 @@ func TestLateCheckpoints(t *testing.T) {
 				require.NoError(t, err)
 			}
 			_, was := sequences(t, direct, stores[0], group)
-			require.Equal(t, tallied{copies: writes, applied: writes}, reached.of(late), "the second copies")
+			second := reached.of(late)
+			require.Equal(t, writes, second.applied, "the second copies")
 
 			road.deliver()
-			reached.wait(t, "late copies", func(counts map[string]tallied) bool {
-				return !slices.ContainsFunc(late, func(id string) bool { return counts[id].copies < 2 })
-			})
-			fmt.Printf("%s: %d of %d late copies arrived\n", t.Name(), reached.of(late).copies-writes, writes)
+			reached.awaitCopies(t, sent, late)
+			fmt.Printf("%s: %d of %d late copies arrived\n", t.Name(), reached.of(late).copies-second.copies, writes)
+			require.GreaterOrEqual(t, reached.of(late).copies-second.copies, writes)
 			require.Equal(t, writes, reached.of(late).applied, "no late copy was applied")
 			numbers, is := sequences(t, direct, stores[0], group)
 			require.Len(t, numbers, writes)

@@ -242,8 +242,8 @@ func TestUnansweredCheckpointIsSettledBeforeTheNext(t *testing.T) {
 	require.Equal(t, map[string]int64{"0": 3}, numbers)
 }
 
-// TestLostOrUnknown takes a partition away while a checkpoint of it is under way. Whether that was written is known only
-// if nothing was written since.
+// TestLostOrUnknown takes a partition away while a checkpoint of it is under way. Whether that was written is
+// known only if nothing was written since.
 func TestLostOrUnknown(t *testing.T) {
 	t.Parallel()
 	for _, view := range []struct {

@@ -18,13 +18,13 @@ import (
 	"github.com/tenure-go/tenure/lease"
 )
 
-// TestTakeOverAfterEtcdWasDown stops etcd for longer than the lease and starts it again, which gives the lease its full
-// time anew: the records still stand.
+// TestTakeOverAfterEtcdWasDown stops etcd for longer than the lease and starts it again, which gives the lease its
+// full time anew: the records still stand.
 func TestTakeOverAfterEtcdWasDown(t *testing.T) {
 	t.Parallel()
 	cluster, group := etcdtest.Start(t), testGroup(t)
 	client := cluster.Client(t)
-	keeper := startKeeper(t, client, 2*time.Second)
+	keeper := startKeeper(t, client, 4*time.Second)
 	s := startStore(t, client, keeper, nil)
 	won := claimAll(t, s, claimsOf(group, "owner", partitions(20)), nil)
 	require.NoError(t, s.UpdateCheckpoint(soon(t), at(won[0], 1), &UpdateOptions{Fence: &won[0]}))
@@ -88,7 +88,8 @@ func TestTakeOverAfterEtcdWasDown(t *testing.T) {
 	}
 }
 
-// TestTakeOverAfterTheRecordsHaveGone cuts a store off until its lease has run out and others have some of its partitions.
+// TestTakeOverAfterTheRecordsHaveGone cuts a store off until its lease has run out and others have some of its
+// partitions.
 func TestTakeOverAfterTheRecordsHaveGone(t *testing.T) {
 	t.Parallel()
 	cluster, group := etcdtest.Start(t), testGroup(t)
@@ -130,7 +131,8 @@ func TestTakeOverAfterTheRecordsHaveGone(t *testing.T) {
 		"0": "other", "1": "other", "2": "other", "3": "owner", "4": "owner", "5": "owner", "6": "owner", "7": "owner",
 	}, owners)
 	require.ErrorIs(t, s.Holder().UpdateCheckpoint(soon(t), at(won[0], 99), nil), ErrOwnershipLost)
-	require.ErrorIs(t, s.Holder().UpdateCheckpoint(soon(t), at(won[3], 49), nil), ErrOwnershipLost, "below what was left there")
+	require.ErrorIs(t, s.Holder().UpdateCheckpoint(soon(t), at(won[3], 49), nil), ErrOwnershipLost,
+		"below what was left there")
 	require.NoError(t, s.Holder().UpdateCheckpoint(soon(t), at(won[4], 1), nil))
 }
 
@@ -188,27 +190,26 @@ func ownershipEvents(t *testing.T, d *distant, revision int64) (events []*client
 	return events
 }
 
-// TestReleaseDuringTakeOver gives partitions up while they are being taken over, before or after etcd has moved them. Either
-// way the caller is done with them and nobody may be left who holds them.
+// TestReleaseDuringTakeOver gives partitions up while they are being taken over, before or after etcd has moved
+// them. Either way the caller is done with them and nobody may be left who holds them.
 func TestReleaseDuringTakeOver(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		name  string
-		hooks func(release func(*pb.TxnRequest)) (before, after func(*pb.TxnRequest))
-	}{
-		{name: "before", hooks: func(release func(*pb.TxnRequest)) (before, after func(*pb.TxnRequest)) { return release, nil }},
-		{name: "after", hooks: func(release func(*pb.TxnRequest)) (before, after func(*pb.TxnRequest)) { return nil, release }},
-	} {
-		t.Run(test.name, func(t *testing.T) {
+	for _, when := range []string{"before", "after"} {
+		t.Run(when, func(t *testing.T) {
 			t.Parallel()
 			d, _, term, won := takeOverTest(t)
 			var once atomic.Bool
 			var releasing error
-			d.sent.hook(test.hooks(func(*pb.TxnRequest) {
+			release := func(*pb.TxnRequest) {
 				if once.CompareAndSwap(false, true) {
 					releasing = d.Release(soon(t), won[:5]...)
 				}
-			}))
+			}
+			if when == "before" {
+				d.sent.hook(release, nil)
+			} else {
+				d.sent.hook(nil, release)
+			}
 			require.NoError(t, d.takeOver(soon(t), term, lease.ErrUnreachable))
 			require.NoError(t, releasing)
 			awaitOwnerships(t, d.near, d.group, len(won)-5)
@@ -276,7 +277,7 @@ func TestAnotherClusterIsForgotten(t *testing.T) {
 	}
 	proxy := faultproxy.New(t, first.Member(0).Address())
 	client := etcdtest.NewClient(t, []string{"http://" + proxy.Addr()})
-	keeper := startKeeper(t, client, time.Second)
+	keeper := startKeeper(t, client, 5*time.Second)
 	s := startStore(t, client, keeper, nil)
 	won := claimAll(t, s, claimsOf(group, "owner", partitions(5)), nil)
 	term, err := keeper.Term(soon(t))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 
@@ -54,7 +55,7 @@ func (w *randomWrites) write(t *testing.T) int64 {
 }
 
 func (w *randomWrites) op() clientv3.Op {
-	name := fmt.Sprint(w.random.IntN(8))
+	name := strconv.Itoa(w.random.IntN(8))
 	kinds := []kind{kindOwnership, kindCheckpoint, kindMember, kindControl, kindReserved, "later"}
 	kd := kinds[w.random.IntN(len(kinds))]
 	key := w.keys.key(w.group, kd, name)
@@ -67,9 +68,9 @@ func (w *randomWrites) op() clientv3.Op {
 	case kindCheckpoint:
 		value = string(checkpointRecord{SequenceNumber: &number, LastModifiedTime: now}.encode())
 	case kindMember:
-		value = fmt.Sprintf(`{"owner_id":%q,"instance":"i","weight":%d,"started_at":"2026-01-01T00:00:00Z"}`, name, w.random.IntN(9))
+		value = fmt.Sprintf(`{"owner_id":%q,"weight":%d,"started_at":"2026-01-01T00:00:00Z"}`, name, w.random.IntN(9))
 	default:
-		value = fmt.Sprint(number)
+		value = strconv.FormatInt(number, 10)
 	}
 	switch w.random.IntN(12) {
 	case 0, 1:
@@ -87,7 +88,9 @@ func (w *randomWrites) op() clientv3.Op {
 }
 
 // snapshotAt reads a group as it was at a revision, as a mirror that begins there sees it.
-func snapshotAt(t *testing.T, s *Store, client *clientv3.Client, group Group, revision int64, withCheckpoints bool) *Snapshot {
+func snapshotAt(
+	t *testing.T, s *Store, client *clientv3.Client, group Group, revision int64, withCheckpoints bool,
+) *Snapshot {
 	t.Helper()
 	from := s.keys.group(group)
 	if !withCheckpoints {
@@ -215,8 +218,8 @@ func TestMirrorAfterCompaction(t *testing.T) {
 	require.NoError(t, m.Err())
 }
 
-// TestMirrorOnAMemberWithoutLeader leaves a mirror with a member that has lost its quorum. It must not sit there for ever
-// when others go on.
+// TestMirrorOnAMemberWithoutLeader leaves a mirror with a member that has lost its quorum. It must not sit there
+// for ever when others go on.
 func TestMirrorOnAMemberWithoutLeader(t *testing.T) {
 	t.Parallel()
 	random := newRand(t)
@@ -224,7 +227,8 @@ func TestMirrorOnAMemberWithoutLeader(t *testing.T) {
 	all := cluster.Client(t)
 	lines := make(lineChannel, 100)
 	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), lines, zap.WarnLevel))
-	s := startStore(t, etcdtest.NewClient(t, []string{cluster.Member(0).Endpoint()}, impatient), nil, &Options{Logger: log})
+	s := startStore(t, etcdtest.NewClient(t, []string{cluster.Member(0).Endpoint()}, impatient), nil,
+		&Options{Logger: log})
 	w := newRandomWrites(t, random, all)
 	m, err := s.Watch(soon(t), w.group, nil)
 	require.NoError(t, err)
@@ -312,7 +316,8 @@ func TestMirrorDenied(t *testing.T) {
 		require.NoError(t, err)
 	}
 	all := defaultPrefix + "/"
-	_, err := root.RoleGrantPermission(ctx, "reader", all, clientv3.GetPrefixRangeEnd(all), clientv3.PermissionType(clientv3.PermRead))
+	read := clientv3.PermissionType(clientv3.PermRead)
+	_, err := root.RoleGrantPermission(ctx, "reader", all, clientv3.GetPrefixRangeEnd(all), read)
 	require.NoError(t, err)
 	_, err = root.AuthEnable(ctx)
 	require.NoError(t, err)

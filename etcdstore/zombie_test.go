@@ -38,7 +38,7 @@ func TestZombieAfterABA(t *testing.T) {
 		holds bool
 	}{
 		{name: "lease", cmp: clientv3.Compare(clientv3.LeaseValue(key), "=", before.Lease), holds: true},
-		{name: "CreateRevision", cmp: clientv3.Compare(clientv3.CreateRevision(key), "=", before.CreateRevision), holds: true},
+		{name: "created", cmp: clientv3.Compare(clientv3.CreateRevision(key), "=", before.CreateRevision), holds: true},
 		{name: "ModRevision", cmp: clientv3.Compare(clientv3.ModRevision(key), "=", before.ModRevision), holds: false},
 		{name: "Fence of the first tenure", cmp: a.Fence(first), holds: false},
 		{name: "Fence of the second", cmp: a.Fence(again), holds: true},
@@ -64,8 +64,8 @@ func TestZombieAfterABA(t *testing.T) {
 	require.Equal(t, map[string]int64{"0": 21}, numbers)
 }
 
-// TestOldReaderDoesNotDragTheNewOneDown has a left-over reader and the new one write to one partition at once, as waiting
-// writes that are folded into one.
+// TestOldReaderDoesNotDragTheNewOneDown has a left-over reader and the new one write to one partition at once, as
+// waiting writes that are folded into one.
 func TestOldReaderDoesNotDragTheNewOneDown(t *testing.T) {
 	t.Parallel()
 	cluster, group := etcdtest.Start(t), testGroup(t)
