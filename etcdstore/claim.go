@@ -62,8 +62,8 @@ func (s *Store) ClaimOwnership(
 	return slices.Concat(won...), joinDistinct(failures)
 }
 
-// claimsInChunk is how many claims one transaction takes with etcd's default limits. While etcd decides on one chunk the
-// next is prepared.
+// claimsInChunk is how many claims one transaction takes with etcd's default limits. While etcd decides on one chunk
+// the next is prepared.
 const claimsInChunk = defaultMaxOps / 2
 
 func (s *Store) claimChunk(

@@ -128,7 +128,8 @@ func TestStoreWithoutKeeper(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close(context.Background())) })
 	group := etcdstore.Group{FullyQualifiedNamespace: "ns", EventHubName: "hub", ConsumerGroup: "group"}
-	_, err = store.ClaimOwnership(t.Context(), []etcdstore.Ownership{{Group: group, PartitionID: "0", OwnerID: "ann"}}, nil)
+	ann := etcdstore.Ownership{Group: group, PartitionID: "0", OwnerID: "ann"}
+	_, err = store.ClaimOwnership(t.Context(), []etcdstore.Ownership{ann}, nil)
 	require.ErrorIs(t, err, etcdstore.ErrNoKeeper)
 	seven := int64(7)
 	at := etcdstore.Checkpoint{Group: group, PartitionID: "0", SequenceNumber: &seven}

@@ -13,9 +13,10 @@ import (
 	"github.com/tenure-go/tenure/internal/etcderr"
 )
 
-// The first attempt at a request is given up after shortestAttempt, or slackFactor times what the latest answer took if that
-// is more, and each further one after half as long again, up to longestAttempt. The client spreads requests over its
-// endpoints, so that a member that has gone silent is soon left, while a slow link is learnt after the first request.
+// The first attempt at a request is given up after shortestAttempt, or slackFactor times what the latest answer took if
+// that is more, and each further one after half as long again, up to longestAttempt. The client spreads requests over
+// its endpoints, so that a member that has gone silent is soon left, while a slow link is learnt after the first
+// request.
 const (
 	shortestAttempt = 500 * time.Millisecond
 	longestAttempt  = 8 * time.Second

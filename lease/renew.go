@@ -129,8 +129,8 @@ func (r *renewer) interval() time.Duration {
 	return every - every/jitterPart + rand.N(2*every/jitterPart+1)
 }
 
-// patience returns how long after a renewal without an answer the next one is sent beside it. The client spreads requests
-// over its endpoints, so that the next one is likely to miss a member that has gone silent.
+// patience returns how long after a renewal without an answer the next one is sent beside it. The client spreads
+// requests over its endpoints, so that the next one is likely to miss a member that has gone silent.
 func (r *renewer) patience() time.Duration {
 	return max(r.term.ttl/patiencePart, 2*r.took)
 }
