@@ -61,8 +61,9 @@ func configure(tb testing.TB, n int, options []Option) []*embed.Config {
 	return cfgs
 }
 
-// freeURL returns the URL of a port that nobody listens on, and that nobody takes while a member is stopped: it is below
-// the ports that outgoing connections get, and other test processes are kept from it by a lock on a file named for it.
+// freeURL returns the URL of a port that nobody listens on, and that nobody takes while a member is stopped: it is
+// below the ports that outgoing connections get, and other test processes are kept from it by a lock on a file named
+// for it.
 func freeURL(tb testing.TB) []url.URL {
 	tb.Helper()
 	locks := filepath.Join(os.TempDir(), "etcdtest-ports")
