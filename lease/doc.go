@@ -50,9 +50,9 @@ What happens in each state
     has fired, and [Term.Done] closes within a moment. A keeper that was closing goes on closing, and finds the lease
     gone.
   - if an answer is lost: A lost grant leaves a lease without keys, which runs out; the next grant is another. A lost
-    renewal or read extends nothing, though etcd may have renewed the lease; the next attempt is under way at the
-    latest a third of the TTL later, and none waits for one before it. A revocation is sent again; that the lease is
-    gone already is success.
+    renewal or read extends nothing, though etcd may have renewed the lease; the next attempt is under way a twelfth
+    of the TTL later, and none waits for one before it. A revocation is sent again; that the lease is gone already is
+    success.
   - if the lease goes (it ran out, or somebody revoked it): the next renewal's answer says so and ends the term at
     once with [ErrLeaseGone]. Until then the term is believed: revoking a lease that its owner trusts is not something
     a lease can protect from. Fences are.
@@ -71,8 +71,10 @@ differ in rate, which the margin covers. The clock is read before the request. (
 moment when the answer arrived and looks at its deadlines every second: behind a silent network its
 concurrency.Session says that it is over after the key is gone.)
 
-Renewals are sent a third of the TTL apart, give or take a tenth of that. A slow one is not cancelled when the next is
-due; it is when it could no longer extend trust or a later one was confirmed. When answers take so long that renewals
+Renewals are sent a third of the TTL apart, give or take a tenth of that. One that is not confirmed within a twelfth
+of the TTL, or twice the time that the last one took, gets another beside it: the client spreads requests over its
+endpoints, so that the next is likely to miss a member that has gone silent. A slow one is not cancelled when the next
+is sent; it is when it could no longer extend trust or a later one was confirmed. When answers take so long that renewals
 a third apart would be confirmed too late, they are sent closer together. A link on which even that cannot work,
 because one renewal takes longer than trust lasts, gives no term at all. Failed attempts are repeated with a jittered
 back-off. What they failed with is not a reason to end the term before its trust does; it is the reason that the term
