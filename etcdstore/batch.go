@@ -62,6 +62,7 @@ type part struct {
 	compares  []clientv3.Cmp
 	then      []clientv3.Op
 	otherwise func() []clientv3.Op // what tells why the compares failed; nil for nothing
+	likely    bool                 // it hardly ever fails: even alone it is sent without otherwise at first
 	depth     int                  // operations on the longest path of it all
 	size      int                  // bytes on the wire, roughly
 }
@@ -152,7 +153,7 @@ func (l *limits) fitNested(parts []part) int {
 // settleFlat sends parts with all their compares in one place, which is what etcd decides fastest. If one of them fails
 // nothing is applied and each part is decided by itself.
 func (s *Store) settleFlat(ctx context.Context, parts []part, outcomes []outcome) {
-	if len(parts) <= 1 {
+	if len(parts) == 1 && !parts[0].likely {
 		s.settleNested(ctx, parts, outcomes, false)
 		return
 	}

@@ -47,11 +47,10 @@ func (s *Store) update(ctx context.Context, checkpoint Checkpoint, w *write) err
 			Want: "the ownership of the checkpoint's own partition",
 		}
 	}
-	ctx, leave, err := s.enter(ctx)
-	if err != nil {
+	if err := s.join(ctx); err != nil {
 		return err
 	}
-	defer leave()
+	defer s.running.Done()
 	w.sequence = checkpoint.SequenceNumber
 	w.record = checkpointRecord{
 		SequenceNumber:   checkpoint.SequenceNumber,
@@ -110,7 +109,7 @@ func (s *Store) aim(f *flight) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f.mode == fenced {
-		t, err := s.current(f.fence)
+		t, err := s.current(f.lane.ownership, f.fence.ETag)
 		if err != nil {
 			return err
 		}
@@ -176,8 +175,9 @@ func (f *flight) part() part {
 		otherwise: func() []clientv3.Op {
 			return []clientv3.Op{clientv3.OpGet(f.lane.ownership), clientv3.OpGet(f.lane.checkpoint)}
 		},
-		depth: 2 + len(f.ops),
-		size:  f.size(),
+		likely: len(f.ops) == 0,
+		depth:  2 + len(f.ops),
+		size:   f.size(),
 	}
 	if f.mode == asHolder && f.ever {
 		// A partition that nobody owns may be written as well, by whoever has held it.

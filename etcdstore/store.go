@@ -125,18 +125,25 @@ func (s *Store) Close(ctx context.Context) error {
 	return err
 }
 
-// enter counts a call that uses the store, so that Close waits for it, and gives it a context that also ends with the
-// store.
-func (s *Store) enter(ctx context.Context) (context.Context, func(), error) {
+// join counts a call that uses the store, so that Close waits until it calls running.Done.
+func (s *Store) join(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
-		return nil, nil, err
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, nil, ErrClosed
+		return ErrClosed
 	}
 	s.running.Add(1)
+	return nil
+}
+
+// enter is join for a call that sends requests of its own: it gives it a context that also ends with the store.
+func (s *Store) enter(ctx context.Context) (context.Context, func(), error) {
+	if err := s.join(ctx); err != nil {
+		return nil, nil, err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(s.lives, func() { cancel(ErrClosed) })
 	return ctx, func() {

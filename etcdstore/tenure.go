@@ -117,17 +117,18 @@ func (s *Store) endTenure(t *tenure, why string) {
 		zap.String("owner", t.owner), zap.Int64("revision", t.etag), zap.String("reason", why))
 }
 
-// current returns the tenure that an ownership stands for, or ErrOwnershipLost. Store.mu is held.
-func (s *Store) current(o Ownership) (*tenure, error) {
-	t := s.tenures[s.keys.key(o.Group, kindOwnership, o.PartitionID)]
+// current returns the tenure of the partition with that ownership key, if it is the one that the etag stands for, or
+// ErrOwnershipLost. Store.mu is held.
+func (s *Store) current(key, etag string) (*tenure, error) {
+	t := s.tenures[key]
 	switch {
 	case t == nil:
-		return nil, fmt.Errorf("%w: partition %s was not claimed through this store", ErrOwnershipLost, quote(o.PartitionID))
+		return nil, fmt.Errorf("%w: %s was not claimed through this store", ErrOwnershipLost, quote(key))
 	case !t.held:
-		return nil, fmt.Errorf("%w: partition %s is no longer held", ErrOwnershipLost, quote(o.PartitionID))
-	case formatETag(t.etag) != o.ETag:
+		return nil, fmt.Errorf("%w: partition %s is no longer held", ErrOwnershipLost, quote(t.partition))
+	case formatETag(t.etag) != etag:
 		return nil, fmt.Errorf("%w: partition %s has been claimed anew, with etag %d instead of %s",
-			ErrOwnershipLost, quote(o.PartitionID), t.etag, quote(o.ETag))
+			ErrOwnershipLost, quote(t.partition), t.etag, quote(etag))
 	}
 	return t, nil
 }
@@ -150,7 +151,7 @@ func (s *Store) Fence(o Ownership) clientv3.Cmp {
 func (s *Store) Start(o Ownership) (Checkpoint, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t, err := s.current(o)
+	t, err := s.current(s.keys.key(o.Group, kindOwnership, o.PartitionID), o.ETag)
 	if err != nil {
 		return Checkpoint{}, false, err
 	}

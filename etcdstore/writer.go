@@ -48,13 +48,15 @@ func (w *writer) write(ctx context.Context, group Group, partition string, call 
 	select {
 	case err := <-call.done:
 		return err
+	case <-w.store.lives.Done():
+		if w.withdraw(group, partition, call) {
+			return ErrClosed
+		}
+		return <-call.done // whatever is under way is answered now
 	case <-ctx.Done():
 	}
 	if w.withdraw(group, partition, call) {
 		return context.Cause(ctx)
-	}
-	if w.store.lives.Err() != nil {
-		return <-call.done // whatever is under way is answered now
 	}
 	select {
 	case err := <-call.done:
