@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Member is the presence of one consumer in a group, under its lease.
+// Member is the presence of one consumer in a group, under its lease. Consumers that run the Event Hubs SDK's Processor
+// write none.
 type Member struct {
 	OwnerID   string
 	Instance  string // a nonce per process

@@ -88,7 +88,11 @@ func Example() {
 // The SDK's processor, unmodified, on etcd.
 func ExampleNew() { //nolint:testableexamples // it needs an event hub
 	ctx := context.Background()
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{"localhost:2379"}})
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints:            []string{"localhost:2379"},
+		DialKeepAliveTime:    10 * time.Second,
+		DialKeepAliveTimeout: 3 * time.Second,
+	})
 	if err != nil {
 		fmt.Println(err)
 		return

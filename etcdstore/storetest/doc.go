@@ -6,10 +6,10 @@
 // as two processes would:
 //
 //	func TestConformance(t *testing.T) {
-//		cluster := etcdtest.Start(t)
-//		storetest.Run(t, func(t *testing.T) etcdstore.CheckpointStore { return open(t, cluster) }, storetest.Capabilities{
+//		client := newClient(t) // of an etcd that the test has started
+//		storetest.Run(t, func(t *testing.T) etcdstore.CheckpointStore { return open(t, client) }, storetest.Capabilities{
 //			Fences: true,
-//			Etcd:   cluster.Client(t),
+//			Etcd:   client,
 //		})
 //	}
 //
