@@ -173,7 +173,7 @@ func (a *app) consume(ctx context.Context, f consumeFlags) (err error) {
 			a.log.Debug("closing the Event Hubs client failed", zap.Error(err))
 		}
 	}()
-	if err := client.Check(ctx); err != nil {
+	if err := client.Check(ctx, a.log); err != nil {
 		return unlessEnded(ctx, err)
 	}
 	return a.consumeHub(ctx, f, connected, client)

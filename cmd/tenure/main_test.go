@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -191,8 +192,26 @@ func TestEtcdThatCannotBeReached(t *testing.T) {
 		require(t, exitEtcd, "etcd cannot be reached", "nothing listens at 127.0.0.1:1", "taken from the environment")
 }
 
-// A command that waits for a hub that cannot be reached has nothing to finish when it is told to end.
+func TestHubThatCannotBeReached(t *testing.T) {
+	dir := t.TempDir()
+	defer func() {
+		_, _ = flock.New(filepath.Join(dir, "server")).TryLockContext(t.Context(), 20*time.Millisecond)
+	}()
+	process := exec.Command(os.Args[0], "consume", "--dev", "--dev-dir", dir, "--dev-linger", "0s", "--event-hub", "orders")
+	process.Env = append(os.Environ(), "TENURE_TEST_AS_COMMAND=1", "EVENTHUB_CONNECTION_STRING="+connectionString)
+	log, err := process.CombinedOutput()
+	require.Error(t, err)
+	require.Equal(t, exitEventHubs, process.ProcessState.ExitCode(), string(log))
+	require.Contains(t, string(log), "connecting to Event Hubs")
+	require.Contains(t, string(log), "nothing listens at localhost:1")
+}
+
+// A command that waits for a hub that does not answer has nothing to finish when it is told to end.
 func TestSignals(t *testing.T) {
+	silent, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer silent.Close() //nolint:errcheck // It has not accepted anything.
+	unanswered := strings.Replace(connectionString, "localhost:1", silent.Addr().String(), 1)
 	for _, test := range []struct {
 		signal syscall.Signal
 		status int
@@ -200,7 +219,7 @@ func TestSignals(t *testing.T) {
 		dir := t.TempDir()
 		process := exec.Command(os.Args[0], "consume", "--dev", "--dev-dir", dir, "--dev-linger", "0s",
 			"--event-hub", "orders", "--log-format", "json")
-		process.Env = append(os.Environ(), "TENURE_TEST_AS_COMMAND=1", "EVENTHUB_CONNECTION_STRING="+connectionString)
+		process.Env = append(os.Environ(), "TENURE_TEST_AS_COMMAND=1", "EVENTHUB_CONNECTION_STRING="+unanswered)
 		stderr, err := process.StderrPipe()
 		require.NoError(t, err)
 		require.NoError(t, process.Start())
@@ -208,7 +227,7 @@ func TestSignals(t *testing.T) {
 		for {
 			var line struct{ Msg string }
 			require.NoError(t, decoder.Decode(&line))
-			if line.Msg == "connected to etcd" {
+			if line.Msg == "connecting to Event Hubs" {
 				break
 			}
 		}

@@ -4,19 +4,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+	"go.uber.org/zap"
 
 	"github.com/tenure-go/tenure/cmd/tenure/internal/problem"
 )
 
 // hubTimeout bounds the first question to the service. The SDK's own retries would go on for minutes.
 const hubTimeout = 30 * time.Second
+
+// reachTimeout bounds the way to the service's port, and reachPause is between two tries: a network that comes up with
+// this process may take a moment.
+const (
+	reachTimeout = 5 * time.Second
+	reachPause   = 500 * time.Millisecond
+)
+
+// The ports where AMQP is spoken, with TLS and, by an emulator, without.
+const (
+	portTLS   = "5671"
+	portPlain = "5672"
+)
 
 // Hub says which event hub to consume, as which consumer.
 type Hub struct {
@@ -56,7 +72,7 @@ func (h Hub) Client() (*Client, error) {
 		if err != nil {
 			return nil, fmt.Errorf("make the Event Hubs client: %w", err)
 		}
-		return &Client{client, h.Namespace, h.EventHub}, nil
+		return &Client{client, h.Namespace, h.EventHub, withPort(h.Namespace, portTLS)}, nil
 	}
 
 	parsed, err := azeventhubs.ParseConnectionString(h.ConnectionString)
@@ -81,7 +97,20 @@ func (h Hub) Client() (*Client, error) {
 	if err != nil {
 		return nil, unreadable(h.ConnectionString)
 	}
-	return &Client{client, parsed.FullyQualifiedNamespace, name}, nil
+	port := portTLS
+	if parsed.Emulator {
+		port = portPlain
+	}
+	namespace := parsed.FullyQualifiedNamespace
+	return &Client{client, namespace, name, withPort(namespace, port)}, nil
+}
+
+// withPort adds the port to a host that has none.
+func withPort(host, port string) string {
+	if _, _, err := net.SplitHostPort(host); err == nil {
+		return host
+	}
+	return net.JoinHostPort(strings.Trim(host, "[]"), port)
 }
 
 // unreadable says what seems to be wrong with a connection string without showing any of it.
@@ -107,11 +136,16 @@ type Client struct {
 	*azeventhubs.ConsumerClient
 
 	namespace, hub string
+	address        string // the namespace's host and port
 }
 
 // Check asks the service about the hub, so that whatever it objects to is known before any work begins, as a
 // [problem.Error].
-func (c *Client) Check(ctx context.Context) error {
+func (c *Client) Check(ctx context.Context, log *zap.Logger) error {
+	log.Info("connecting to Event Hubs", zap.String("address", c.address), zap.String("event_hub", c.hub))
+	if err := c.reach(ctx, reachTimeout, log); err != nil {
+		return err
+	}
 	bounded, cancel := context.WithTimeout(ctx, hubTimeout)
 	defer cancel()
 	if _, err := c.GetEventHubProperties(bounded, nil); err != nil {
@@ -121,6 +155,34 @@ func (c *Client) Check(ctx context.Context) error {
 		return c.explain(err)
 	}
 	return nil
+}
+
+// reach opens a connection and closes it again. The SDK would keep the cause to itself, and try for long.
+func (c *Client) reach(ctx context.Context, limit time.Duration, log *zap.Logger) error {
+	bounded, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var cause error
+	for {
+		connection, err := (&net.Dialer{}).DialContext(bounded, "tcp", c.address)
+		if err == nil {
+			_ = connection.Close() // Nothing was written to it.
+			return nil
+		}
+		switch {
+		case ctx.Err() != nil:
+			return fmt.Errorf("connect to %s: %w", c.address, ctx.Err())
+		case cause == nil:
+			cause = err
+			log.Warn("Event Hubs cannot be reached; trying again for a moment", zap.Error(err), zap.Duration("limit", limit))
+		case bounded.Err() == nil:
+			cause = err // A try that the limit cut short tells less than the one before.
+		}
+		select {
+		case <-time.After(reachPause):
+		case <-bounded.Done():
+			return c.explain(cause)
+		}
+	}
 }
 
 // explain says in words what the service, or the way to it, objects to.
@@ -145,9 +207,14 @@ func (c *Client) explain(err error) error {
 	case errors.As(err, &unknownHost):
 		return trouble(fmt.Sprintf("the name %s cannot be resolved", c.namespace),
 			"Check the namespace and this machine's DNS.")
-	case errors.Is(err, context.DeadlineExceeded), isNetwork(err):
-		return trouble(fmt.Sprintf("%s cannot be reached", c.namespace),
-			"Check the namespace, and that port 5671 is open to it.")
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return trouble("nothing listens at "+c.address,
+			"Check the namespace and its port, and that the service or the emulator runs.")
+	case isNetwork(err):
+		return trouble(c.address+" cannot be reached", "Check the namespace, and that no firewall closes the way to its port.")
+	case errors.Is(err, context.DeadlineExceeded):
+		return trouble(fmt.Sprintf("%s takes connections but did not answer within %v", c.address, hubTimeout),
+			"Check that what listens there is Event Hubs, and the network between: --log-level debug tells what the SDK tried.")
 	}
 	return trouble(fmt.Sprintf("event hub %q in %s cannot be used", c.hub, c.namespace), "")
 }
@@ -160,18 +227,40 @@ func isNotFound(err error) bool {
 		strings.Contains(err.Error(), "amqp:not-found")
 }
 
+// isNetwork reports whether a connection failed. It does not ask for [net.Error], which the system's errors of every
+// kind and time-outs of etcd satisfy too.
 func isNetwork(err error) bool {
-	var network net.Error
+	var operation *net.OpError
+	var unknownHost *net.DNSError
 	var service *azeventhubs.Error
-	return errors.As(err, &network) || errors.As(err, &service) && service.Code == azeventhubs.ErrorCodeConnectionLost
+	return errors.As(err, &operation) || errors.As(err, &unknownHost) ||
+		errors.As(err, &service) && service.Code == azeventhubs.ErrorCodeConnectionLost
 }
 
-// ExplainEnd says in words why the Processor of an open hub stopped by itself.
+// ExplainEnd says in words why consuming an open hub ended by itself.
 func ExplainEnd(err error) error {
+	if _, known := errors.AsType[*problem.Error](err); known {
+		return err
+	}
 	var service *azeventhubs.Error
-	if isNotFound(err) || isNetwork(err) || errors.As(err, &service) {
+	switch {
+	case errors.Is(err, errOutput):
+		return outputProblem(err)
+	case isNotFound(err), isNetwork(err), errors.As(err, &service):
 		return &problem.Error{Kind: problem.EventHubs, What: "Event Hubs can no longer be consumed", Err: err,
 			Do: "Partitions are with the other consumers, if there are any. Start again when the service can be reached."}
 	}
 	return err
+}
+
+func outputProblem(err error) error {
+	do := "What was not written is not checkpointed; start again when it can be written."
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		do = "What was not written is not checkpointed; start again when there is room."
+	}
+	// Only the cause: the file's name is of no use, since the process did not choose it.
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		err = file.Err
+	}
+	return &problem.Error{Kind: problem.Failure, What: "standard output cannot be written", Err: err, Do: do}
 }

@@ -4,10 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/tenure-go/tenure/cmd/tenure/internal/problem"
 )
@@ -84,13 +89,14 @@ func (a answered) RPCCode() int  { return a.code }
 
 func TestServiceErrors(t *testing.T) {
 	t.Parallel()
-	client := &Client{namespace: "ns.servicebus.windows.net", hub: "orders"}
+	client := &Client{namespace: "ns.servicebus.windows.net", hub: "orders", address: "ns:5671"}
 	for words, err := range map[string]error{
 		`there is no event hub "orders" in ns.servicebus.windows.net`: answered{404},
 		"Check --event-hub":               errors.New("*Error{Condition: amqp:not-found}"),
 		"cannot be resolved":              &net.DNSError{Err: "no such host", Name: "ns"},
-		"cannot be reached":               context.DeadlineExceeded,
-		"port 5671":                       &net.OpError{Op: "dial", Err: errors.New("refused")},
+		"did not answer within 30s":       context.DeadlineExceeded,
+		"nothing listens at ns:5671":      &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED},
+		"ns:5671 cannot be reached":       &net.OpError{Op: "dial", Err: errors.New("no route")},
 		"az login":                        errors.New("DefaultAzureCredential: failed to acquire a token"),
 		"cannot be used: something else":  errors.New("something else"),
 		"cannot be used: rpc: failed, st": answered{500},
@@ -103,7 +109,52 @@ func TestServiceErrors(t *testing.T) {
 		require.Equal(t, problem.EventHubs, problem.KindOf(got))
 		require.ErrorIs(t, got, err)
 	}
-	require.Equal(t, problem.EventHubs, problem.KindOf(ExplainEnd(context.DeadlineExceeded)))
-	other := errors.New("something else")
-	require.Equal(t, other, ExplainEnd(other))
+}
+
+func TestWhyConsumingEnded(t *testing.T) {
+	t.Parallel()
+	lost := &net.OpError{Op: "read", Err: syscall.ECONNRESET}
+	require.Equal(t, problem.EventHubs, problem.KindOf(ExplainEnd(fmt.Errorf("the processor stopped: %w", lost))))
+	for _, other := range []error{
+		errors.New("something else"), context.DeadlineExceeded, &problem.Error{Kind: problem.Etcd, Err: lost},
+	} {
+		require.Equal(t, other, ExplainEnd(other))
+	}
+	full := ExplainEnd(fmt.Errorf("%w: %w", errOutput, &fs.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.ENOSPC}))
+	require.Equal(t, problem.Failure, problem.KindOf(full))
+	require.EqualError(t, full, "standard output cannot be written: no space left on device\n"+
+		"  What was not written is not checkpointed; start again when there is room.")
+	require.ErrorContains(t, ExplainEnd(fmt.Errorf("%w: %w", errOutput, syscall.EIO)), "when it can be written")
+}
+
+func TestReach(t *testing.T) {
+	t.Parallel()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	client := &Client{namespace: "127.0.0.1", hub: "orders", address: listener.Addr().String()}
+	require.NoError(t, client.reach(t.Context(), time.Minute, zap.NewNop()))
+	require.NoError(t, listener.Close())
+
+	core, logged := observer.New(zap.WarnLevel)
+	err = client.reach(t.Context(), 100*time.Millisecond, zap.New(core))
+	require.ErrorContains(t, err, "nothing listens at "+client.address)
+	require.Equal(t, problem.EventHubs, problem.KindOf(err))
+	require.Equal(t, 1, logged.Len())
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, client.reach(ended, time.Minute, zap.NewNop()), context.Canceled)
+}
+
+func TestPorts(t *testing.T) {
+	t.Parallel()
+	for connectionString, address := range map[string]string{
+		whole: "ns.servicebus.windows.net:5671",
+		"Endpoint=sb://localhost;SharedAccessKeyName=n;SharedAccessKey=k;UseDevelopmentEmulator=true":      "localhost:5672",
+		"Endpoint=sb://localhost:7000;SharedAccessKeyName=n;SharedAccessKey=k;UseDevelopmentEmulator=true": "localhost:7000",
+		"Endpoint=sb://[::1];SharedAccessKeyName=n;SharedAccessKey=k;UseDevelopmentEmulator=true":          "[::1]:5672",
+	} {
+		client, err := Hub{ConnectionString: connectionString, EventHub: "orders"}.Client()
+		require.NoError(t, err)
+		require.Equal(t, address, client.address)
+	}
 }
