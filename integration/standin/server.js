@@ -13,11 +13,16 @@ const USAGE = `usage: node server.js [options]
   --events N          events that are there from the start, over all partitions (0)
   --append-rate R     events a second that are appended, over all partitions (0)
   --body-size B       bytes of a generated event's body, at least (0)
-  --serve             for people: prints the connection string and needs no stdin`;
+  --serve             for people: prints the connection string and needs no stdin
+  --help              this text`;
 
 const APPEND_INTERVAL = 20; // ms
 
 const { values } = arguments_();
+if (values.help) {
+  console.log(USAGE);
+  process.exit(0);
+}
 const number = (name) => {
   const n = Number(values[name]);
   if (!Number.isInteger(n) || n < 0) fail(`--${name} must be a whole number`);
@@ -31,7 +36,14 @@ const broker = new Broker({
 });
 broker.preload(number('events'));
 const endpoint = new Endpoint(broker);
-const port = await endpoint.listen(number('port')).catch((error) => fail(`cannot listen: ${error.message}`));
+const port = await endpoint.listen(number('port')).catch((error) => {
+  console.error(
+    error.code === 'EADDRINUSE'
+      ? `port ${values.port} is in use; choose another with --port`
+      : `cannot listen on port ${values.port}: ${error.message}`,
+  );
+  process.exit(1);
+});
 appendAt(number('append-rate'));
 
 if (values.serve) {
@@ -69,6 +81,7 @@ function arguments_() {
         'append-rate': text('0'),
         'body-size': text('0'),
         serve: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h', default: false },
       },
     });
   } catch (error) {
