@@ -152,7 +152,7 @@ func (a *app) consume(ctx context.Context, f consumeFlags) (err error) {
 	if f.hub.OwnerID == "" {
 		f.hub.OwnerID = uuid.NewString()
 	}
-	a.listenToSDK()
+	sdk := consume.ListenToSDK(a.log.Named("sdk"))
 	client, err := f.hub.Client()
 	if err != nil {
 		return err
@@ -176,7 +176,7 @@ func (a *app) consume(ctx context.Context, f consumeFlags) (err error) {
 	if err := client.Check(ctx, a.log); err != nil {
 		return unlessEnded(ctx, err)
 	}
-	return a.consumeHub(ctx, f, connected, client)
+	return a.consumeHub(ctx, f, connected, client, sdk)
 }
 
 // unlessEnded passes over an error that comes of a signal before there was anything to finish: it is no failure.
@@ -189,7 +189,7 @@ func unlessEnded(ctx context.Context, err error) error {
 
 // consumeHub holds the lease while it consumes.
 func (a *app) consumeHub(
-	ctx context.Context, f consumeFlags, connected *cluster.Cluster, client *consume.Client,
+	ctx context.Context, f consumeFlags, connected *cluster.Cluster, client *consume.Client, sdk *consume.SDKLog,
 ) error {
 	bounded, cancel := context.WithTimeout(ctx, a.etcd.DialTimeout)
 	defer cancel()
@@ -215,6 +215,8 @@ func (a *app) consumeHub(
 		Store: eventhubs.New(store, &eventhubs.Options{
 			IdleLimit: max(time.Minute, 4*f.updateInterval), Logger: a.log.Named("store"),
 		}),
+		Prefix:             a.etcd.Prefix,
+		SDK:                sdk,
 		From:               f.from,
 		Strategy:           azeventhubs.ProcessorStrategy(f.strategy),
 		UpdateInterval:     f.updateInterval,

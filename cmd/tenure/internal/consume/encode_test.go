@@ -68,26 +68,3 @@ func TestAppendLines(t *testing.T) {
 		})
 	}
 }
-
-func TestParsePosition(t *testing.T) {
-	t.Parallel()
-	yes, offset, number := true, "12:x", int64(-1)
-	at := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-	for text, want := range map[string]azeventhubs.StartPosition{
-		"earliest":             {Earliest: &yes},
-		"latest":               {Latest: &yes},
-		"offset:12:x":          {Offset: &offset, Inclusive: true},
-		"sequence:-1":          {SequenceNumber: &number, Inclusive: true},
-		"2026-05-01T12:00:00Z": {EnqueuedTime: &at, Inclusive: true},
-	} {
-		got, err := ParsePosition(text)
-		require.NoError(t, err, text)
-		require.Equal(t, want, got, text)
-	}
-	for _, text := range []string{
-		"", "first", "offset:", "offset:1' or '1", "sequence:", "sequence:x", "earliest:1", "2026-05-01",
-	} {
-		_, err := ParsePosition(text)
-		require.Error(t, err, text)
-	}
-}

@@ -22,6 +22,7 @@ type output struct {
 
 	writing sync.Mutex
 	written atomic.Int64
+	waiting atomic.Int32 // calls that wait for the reader
 	failed  atomic.Pointer[error]
 }
 
@@ -32,7 +33,9 @@ func (o *output) write(lines []byte) error {
 	if err := o.failure(); err != nil {
 		return err
 	}
+	o.waiting.Add(1)
 	n, err := o.w.Write(lines)
+	o.waiting.Add(-1)
 	o.written.Add(int64(n))
 	if err != nil {
 		return o.fail(err)
@@ -53,6 +56,8 @@ func (o *output) fail(err error) error {
 // pipe, and any pipe where the system does not tell, counts as read when written.
 func (o *output) awaitRead(ctx context.Context) error {
 	end := o.written.Load()
+	o.waiting.Add(1)
+	defer o.waiting.Add(-1)
 	var tick *time.Ticker
 	for {
 		if err := o.failure(); err != nil {

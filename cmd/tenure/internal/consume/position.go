@@ -3,6 +3,7 @@ package consume
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 	"go.uber.org/zap"
+
+	"github.com/tenure-go/tenure/etcdstore"
 )
 
 // ParsePosition reads where to begin: earliest, latest, offset:N, sequence:N or a time in RFC 3339. Each includes the
@@ -22,6 +25,8 @@ func ParsePosition(text string) (azeventhubs.StartPosition, error) {
 		return azeventhubs.StartPosition{Earliest: &yes}, nil
 	case text == "latest":
 		return azeventhubs.StartPosition{Latest: &yes}, nil
+	case (kind == "offset" || kind == "sequence") && isNegative(value):
+		return azeventhubs.StartPosition{}, fmt.Errorf("%s is before any event: the number must be 0 or more", text)
 	case kind == "offset" && value != "" && !strings.Contains(value, "'"):
 		return azeventhubs.StartPosition{Offset: &value, Inclusive: true}, nil
 	case kind == "sequence":
@@ -36,10 +41,29 @@ func ParsePosition(text string) (azeventhubs.StartPosition, error) {
 		"%q is none of earliest, latest, offset:N, sequence:N and a time such as 2026-05-01T12:00:00Z", text)
 }
 
+func isNegative(number string) bool {
+	n, err := strconv.ParseInt(number, 10, 64)
+	return err == nil && n < 0
+}
+
+// isUnusualOffset reports whether the position is an offset that is no number. Only namespaces with geo-replication
+// give out such.
+func isUnusualOffset(position azeventhubs.StartPosition) bool {
+	if position.Offset == nil {
+		return false
+	}
+	_, err := strconv.ParseInt(*position.Offset, 10, 64)
+	return err != nil
+}
+
 // startingPoints remembers the checkpoints that the Processor was last shown, since it does not tell where it opens a
 // partition.
 type startingPoints struct {
 	azeventhubs.CheckpointStore
+
+	prefix string // of the checkpoints' keys
+	from   string // where partitions without a checkpoint begin
+	log    *zap.Logger
 
 	mu     sync.Mutex
 	listed map[string]azeventhubs.Checkpoint
@@ -62,13 +86,40 @@ func (s *startingPoints) ListCheckpoints(
 	return checkpoints, nil
 }
 
-// fields describe where a partition that was just opened begins.
-func (s *startingPoints) fields(partition, otherwise string) []zap.Field {
+// refused says that the service does not let a partition begin where it is to, and what can be done. The Processor goes
+// on trying, and the other partitions go on being read.
+func (s *startingPoints) refused(partition, reason string) {
+	remedy := "--from names a position that this partition does not have, such as one past its end; " +
+		"give another, such as latest or a time"
+	s.mu.Lock()
+	checkpoint, found := s.listed[partition]
+	s.mu.Unlock()
+	if found {
+		remedy = "the checkpoint may be of a hub that was deleted and made again; to begin at --from instead, delete it: " +
+			"etcdctl del '" + s.key(checkpoint) + "'"
+	}
+	s.log.Error("the partition is not read: Event Hubs refuses where it is to begin; it is tried again each round",
+		append(append([]zap.Field{zap.String("partition", partition)}, s.fields(partition)...),
+			zap.String("remedy", remedy), zap.String("error", reason))...)
+}
+
+// key is where the store keeps a checkpoint.
+func (s *startingPoints) key(checkpoint azeventhubs.Checkpoint) string {
+	group := etcdstore.Group{
+		FullyQualifiedNamespace: checkpoint.FullyQualifiedNamespace,
+		EventHubName:            checkpoint.EventHubName,
+		ConsumerGroup:           checkpoint.ConsumerGroup,
+	}
+	return s.prefix + "/" + group.Fold().String() + "/checkpoint/" + url.PathEscape(checkpoint.PartitionID)
+}
+
+// fields describe where a partition begins.
+func (s *startingPoints) fields(partition string) []zap.Field {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	checkpoint, found := s.listed[partition]
 	if !found {
-		return []zap.Field{zap.String("start", otherwise)}
+		return []zap.Field{zap.String("start", s.from)}
 	}
 	fields := []zap.Field{zap.String("start", "checkpoint")}
 	if checkpoint.Offset != nil {

@@ -19,12 +19,19 @@ const (
 	// closeLimit bounds the closing of links, and then again the relinquishing: the SDK gives it a minute, which is longer
 	// than most supervisors wait. What is not relinquished in time is freed when the lease is revoked.
 	closeLimit = 5 * time.Second
+
+	// stallNotice is how long the readers may take to finish before the log says what is waited for.
+	stallNotice = 500 * time.Millisecond
 )
 
 // Config says what to consume and how.
 type Config struct {
 	Client *Client
 	Store  azeventhubs.CheckpointStore
+
+	// Prefix is that of the store's keys, and SDK the listener that was set before the client was made.
+	Prefix string
+	SDK    *SDKLog
 
 	// From is where a partition without a checkpoint begins, as [ParsePosition] reads it.
 	From string
@@ -47,7 +54,13 @@ func Run(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	points := &startingPoints{CheckpointStore: config.Store}
+	points := &startingPoints{CheckpointStore: config.Store, prefix: config.Prefix, from: config.From, log: config.Log}
+	if isUnusualOffset(from) {
+		config.Log.Warn("the offset of --from is no number, as only those of namespaces with geo-replication are not",
+			zap.String("from", config.From))
+	}
+	refused := refusedStart(points.refused)
+	config.SDK.refused.Store(&refused)
 	processor, err := azeventhubs.NewProcessor(config.Client.ConsumerClient, points, &azeventhubs.ProcessorOptions{
 		LoadBalancingStrategy: config.Strategy,
 		UpdateInterval:        config.UpdateInterval,
@@ -85,6 +98,11 @@ func (c *consumer) run(ctx context.Context) error {
 	defer stopProcessing()
 	c.out = &output{w: c.Output, onFailed: stopReceiving}
 	c.open = make(map[*azeventhubs.ProcessorPartitionClient]bool)
+
+	defer context.AfterFunc(ctx, func() {
+		c.Log.Info("stopping: what is being printed is finished and checkpointed, then the partitions are given up; " +
+			"a second signal ends at once")
+	})()
 
 	processed := make(chan error, 1)
 	go func() {
@@ -126,7 +144,7 @@ func (c *consumer) start(
 ) {
 	partition := client.PartitionID()
 	log := c.Log.With(zap.String("partition", partition))
-	log.Info("partition opened", append(c.points.fields(partition, c.From), zap.String("owner", c.Client.InstanceID()))...)
+	log.Info("partition opened", append(c.points.fields(partition), zap.String("owner", c.Client.InstanceID()))...)
 	r := &reader{
 		client:   client,
 		out:      c.out,
@@ -177,18 +195,31 @@ func (c *consumer) drain(stopSaving func()) {
 		defer close(drained)
 		c.readers.Wait()
 	}()
-	select {
-	case <-drained:
+	if awaitDrained(drained, stallNotice) {
 		return
-	case <-time.After(drainLimit):
+	}
+	if c.out.waiting.Load() > 0 {
+		c.Log.Warn("stopping: waiting for the reader of standard output; a second signal ends at once")
+	} else {
+		c.Log.Warn("stopping: waiting for etcd to take the last checkpoints; a second signal ends at once")
+	}
+	if awaitDrained(drained, drainLimit-stallNotice) {
+		return
 	}
 	c.Log.Error("readers did not finish in time: standard output is stuck, or etcd does not take their last checkpoints",
 		zap.Duration("limit", drainLimit))
 	stopSaving()
+	if !awaitDrained(drained, closeLimit) {
+		c.fail(errors.New("standard output is stuck: what could not be printed was not checkpointed"))
+	}
+}
+
+func awaitDrained(drained <-chan struct{}, limit time.Duration) bool {
 	select {
 	case <-drained:
-	case <-time.After(closeLimit):
-		c.fail(errors.New("standard output is stuck: what could not be printed was not checkpointed"))
+		return true
+	case <-time.After(limit):
+		return false
 	}
 }
 
