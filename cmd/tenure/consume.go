@@ -34,11 +34,15 @@ Each line has partition, sequence_number, offset, enqueued_time, key (the partit
 properties, and body; a body that is no valid UTF-8 is in body_base64 instead, one that is no bytes
 in body_value.
 
-Only what was written to standard output without error is checkpointed, and into a pipe only what
+Only what was written to standard output without error is checkpointed ("> /dev/null" counts as
+written, and so does a standard output that was closed), and into a pipe only what
 its reader has taken (on Linux): every --checkpoint-count events of a partition, and
 --checkpoint-interval after the first event that is not covered. Events can be printed twice, by the
 next owner of a partition, but are not left out. When the reader of a pipe has gone, nothing is
 checkpointed any more.
+
+Each process needs an --owner-id of its own, which the default is: two with the same one read the same
+partitions and take them from each other.
 
 The first SIGINT or SIGTERM finishes what is being printed, checkpoints it and gives the partitions
 up; the second ends at once.
@@ -57,6 +61,7 @@ type consumeFlags struct {
 	strategy             string
 	checkpointCount      int
 	checkpointInterval   time.Duration
+	ownerGiven           bool
 }
 
 func (a *app) consumeCommand() *cobra.Command {
@@ -68,6 +73,7 @@ func (a *app) consumeCommand() *cobra.Command {
 		Example: examples,
 		Args:    noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
+			f.ownerGiven = command.Flags().Changed("owner-id")
 			return a.consume(command.Context(), f)
 		},
 	}
@@ -86,7 +92,8 @@ func (a *app) consumeCommand() *cobra.Command {
 	flags.DurationVar(&f.updateInterval, "update-interval", 10*time.Second,
 		"how often partitions are claimed and renewed (times 0.8 to 1.3)")
 	flags.StringVar(&f.strategy, "strategy", string(azeventhubs.ProcessorStrategyBalanced),
-		"balanced claims one partition a round; greedy all that it may have")
+		"balanced takes one partition a round of --update-interval: 32 partitions take a lone consumer some five minutes; "+
+			"greedy takes all at once")
 	flags.IntVar(&f.checkpointCount, "checkpoint-count", 1000, "checkpoint a partition after this many events")
 	flags.DurationVar(&f.checkpointInterval, "checkpoint-interval", 5*time.Second,
 		"checkpoint a partition this long after an event that is not covered")
@@ -103,16 +110,17 @@ func (f *consumeFlags) check() error {
 	}
 	_, err := consume.ParsePosition(f.from)
 	want(err == nil, "--from: %w", err)
-	want(f.ttl >= time.Second && f.ttl%time.Second == 0, "--ttl is %v: want whole seconds", f.ttl)
-	want(f.updateInterval > 0, "--update-interval is %v: want more than nothing", f.updateInterval)
+	want(f.ttl >= time.Second && f.ttl%time.Second == 0, "--ttl must be whole seconds, such as 2s, not %v", f.ttl)
+	want(f.updateInterval > 0, "--update-interval must be above 0, not %v", f.updateInterval)
 	strategies := []azeventhubs.ProcessorStrategy{
 		azeventhubs.ProcessorStrategyBalanced, azeventhubs.ProcessorStrategyGreedy,
 	}
 	want(slices.Contains(strategies, azeventhubs.ProcessorStrategy(f.strategy)),
-		"--strategy is %q: want balanced or greedy", f.strategy)
-	want(f.checkpointCount > 0, "--checkpoint-count is %d: want one at least", f.checkpointCount)
-	want(f.checkpointInterval > 0, "--checkpoint-interval is %v: want more than nothing", f.checkpointInterval)
+		"--strategy must be balanced or greedy, not %q", f.strategy)
+	want(f.checkpointCount > 0, "--checkpoint-count must be at least 1, not %d", f.checkpointCount)
+	want(f.checkpointInterval > 0, "--checkpoint-interval must be above 0, not %v", f.checkpointInterval)
 	want(f.hub.ConsumerGroup != "", "--consumer-group is empty")
+	want(f.hub.OwnerID != "" || !f.ownerGiven, "--owner-id is empty; leave it out for a random one")
 	if len(problems) == 0 {
 		return nil
 	}
@@ -195,7 +203,7 @@ func (a *app) consumeHub(
 	defer cancel()
 	keeper, err := lease.NewKeeper(bounded, connected.Client, &lease.Options{TTL: f.ttl, Logger: a.log.Named("lease")})
 	if err != nil {
-		return unlessEnded(ctx, cluster.Explain(err))
+		return unlessEnded(ctx, connected.Explain(err))
 	}
 	defer func() {
 		leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveLimit)
@@ -204,6 +212,7 @@ func (a *app) consumeHub(
 			a.log.Warn("the lease could not be revoked; what is still held is free when it runs out", zap.Error(err))
 		}
 	}()
+	a.warnOfLongerTTL(bounded, connected, keeper, f.ttl)
 	store, err := etcdstore.New(connected.Client, keeper, &etcdstore.Options{
 		Prefix: a.etcd.Prefix, Logger: a.log.Named("store"),
 	})
@@ -229,7 +238,26 @@ func (a *app) consumeHub(
 	case errors.Is(err, syscall.EPIPE):
 		return errBrokenPipe
 	case err != nil:
-		return consume.ExplainEnd(cluster.Explain(err))
+		return consume.ExplainEnd(connected.Explain(err))
 	}
 	return nil
+}
+
+// warnOfLongerTTL says so if etcd keeps leases longer than was asked: no less than its election time-out allows.
+func (a *app) warnOfLongerTTL(
+	ctx context.Context, connected *cluster.Cluster, keeper *lease.Keeper, asked time.Duration,
+) {
+	term, err := keeper.Term(ctx)
+	if err != nil {
+		return // The store will say why.
+	}
+	answer, err := connected.Client.TimeToLive(ctx, term.ID())
+	if err != nil {
+		a.log.Debug("etcd does not tell the lease's TTL", zap.Error(err))
+		return
+	}
+	if granted := time.Duration(answer.GrantedTTL) * time.Second; granted > asked {
+		a.log.Warn("etcd grants no lease as short as --ttl: partitions of a process that died stay its own longer",
+			zap.Duration("asked", asked), zap.Duration("granted", granted))
+	}
 }

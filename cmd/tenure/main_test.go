@@ -73,9 +73,11 @@ func TestHelpAndVersion(t *testing.T) {
 			}
 		}
 	}
-	r := command(t, nil, "version")
-	r.require(t, exitOK)
-	require.Regexp(t, `^tenure .+\netcd 3\..+\ngo1\..+\n$`, r.stdout)
+	for _, args := range [][]string{{"version"}, {"--version"}} {
+		r := command(t, nil, args...)
+		r.require(t, exitOK)
+		require.Regexp(t, `^tenure .+\netcd 3\..+\ngo1\..+\n$`, r.stdout)
+	}
 }
 
 func TestWrongUse(t *testing.T) {
@@ -88,6 +90,14 @@ func TestWrongUse(t *testing.T) {
 	command(t, nil, "consume", "--ttl", "long").require(t, exitUsage, "--ttl")
 	command(t, nil, "consume", "--from", "then", "--ttl", "1500ms", "--strategy", "mean", "--checkpoint-count", "0").
 		require(t, exitUsage, "--from", "--ttl", "--strategy", "--checkpoint-count")
+	command(t, nil, "consume", "--update-interval", "0s", "--checkpoint-count", "0", "--ttl", "1.5s", "--owner-id", "").
+		require(t, exitUsage, "--update-interval must be above 0, not 0s", "--checkpoint-count must be at least 1, not 0",
+			"--ttl must be whole seconds, such as 2s, not 1.5s", "--owner-id is empty")
+	for _, prefix := range []string{"", "/", "//"} {
+		command(t, nil, "version", "--prefix", prefix).require(t, exitUsage, "--prefix is", defaultPrefix)
+	}
+	command(t, hub, "consume", "--event-hub", "orders", "--endpoints", "localhost").
+		require(t, exitUsage, `--endpoints: "localhost" has no port; etcd's is usually 2379`)
 	command(t, nil, "version", "--log-level", "loud").require(t, exitUsage, "--log-level")
 	command(t, nil, "version", "--log-format", "xml").require(t, exitUsage, "--log-format")
 	command(t, nil, "consume").require(t, exitUsage, "EVENTHUB_CONNECTION_STRING", "--namespace")
@@ -148,6 +158,7 @@ func TestFlagsAndEnvironment(t *testing.T) {
 	require.Equal(t, "/tenure/v1", a.etcd.Prefix)
 	require.True(t, a.etcd.InsecureSkipVerify)
 	require.False(t, a.etcd.Dev, "no variable chooses --dev")
+	require.Contains(t, log, "TENURE_DEV\"", "and the log says so")
 	for _, variable := range []string{"TENURE_ENDPOINTS", "ETCDCTL_CACERT", "ETCDCTL_USER", "TENURE_DIAL_TIMEOUT"} {
 		require.Contains(t, log, variable)
 	}
@@ -194,16 +205,17 @@ func TestEtcdThatCannotBeReached(t *testing.T) {
 
 func TestHubThatCannotBeReached(t *testing.T) {
 	dir := t.TempDir()
-	defer func() {
-		_, _ = flock.New(filepath.Join(dir, "server")).TryLockContext(t.Context(), 20*time.Millisecond)
-	}()
-	process := exec.Command(os.Args[0], "consume", "--dev", "--dev-dir", dir, "--dev-linger", "0s", "--event-hub", "orders")
+	process := exec.Command(os.Args[0], "consume", "--dev", "--dev-dir", dir, "--dev-linger", "0s",
+		"--event-hub", "orders")
 	process.Env = append(os.Environ(), "TENURE_TEST_AS_COMMAND=1", "EVENTHUB_CONNECTION_STRING="+connectionString)
 	log, err := process.CombinedOutput()
 	require.Error(t, err)
 	require.Equal(t, exitEventHubs, process.ProcessState.ExitCode(), string(log))
 	require.Contains(t, string(log), "connecting to Event Hubs")
 	require.Contains(t, string(log), "nothing listens at localhost:1")
+	// The etcd is to be gone before its folder is.
+	_, err = flock.New(filepath.Join(dir, "server")).TryLockContext(t.Context(), 20*time.Millisecond)
+	require.NoError(t, err)
 }
 
 // A command that waits for a hub that does not answer has nothing to finish when it is told to end.

@@ -22,14 +22,15 @@ import (
 const longHelp = `Tenure shares the partitions of an event hub among the processes of a fleet, and keeps who owns
 which partition, and how far each has been read, in etcd.
 
-Environment: every flag that all commands have can be given as TENURE_ and its name
+Environment: every flag that all commands have, but --dev, can be given as TENURE_ and its name
 (TENURE_ENDPOINTS). Those that etcdctl has too fall back to its variables (ETCDCTL_ENDPOINTS,
 ETCDCTL_CACERT, ETCDCTL_CERT, ETCDCTL_KEY, ETCDCTL_USER, ETCDCTL_PASSWORD, ...). A flag wins over
 the environment. The log says which was used.
 
 --dev uses an etcd of this machine's own in place of --endpoints: one for all tenure processes with
 the same --dev-dir. It starts with the first of them, outlives it, and ends some seconds after the
-last. It has no authentication, and any user of this machine can reach it: it is for development.
+last. Its data stay in that folder: delete the folder to start afresh. It has no authentication, and
+any user of this machine can reach it: it is for development.
 
 etcd must be 3.5.0 or newer; 3.5.33, 3.6.14, 3.7.1 or newer is recommended.
 
@@ -48,6 +49,8 @@ const examples = `  # Print the events of the hub orders, sharing its partitions
 
   # The same without an etcd at hand
   tenure consume --dev --event-hub orders --consumer-group billing`
+
+const defaultPrefix = "/tenure/v1"
 
 // app is one run of the command.
 type app struct {
@@ -71,6 +74,7 @@ func (a *app) rootCommand() *cobra.Command {
 		Short:         "Partition ownership and checkpoints for consumer fleets, kept in etcd",
 		Long:          longHelp,
 		Example:       examples,
+		Version:       ownVersion(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args: func(command *cobra.Command, args []string) error {
@@ -85,6 +89,7 @@ func (a *app) rootCommand() *cobra.Command {
 			return a.prepare(command.Root().PersistentFlags())
 		},
 	}
+	root.SetVersionTemplate(versionText())
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
@@ -109,13 +114,13 @@ func (a *app) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&a.etcd.Key, "key", "", "the key of --cert (`file`, PEM)")
 	flags.BoolVar(&a.etcd.InsecureSkipVerify, "insecure-skip-tls-verify", false,
 		"do not verify etcd's certificate (for tests only)")
-	flags.StringVar(&a.etcd.User, "user", "", "etcd `user[:password]`; better give the password in TENURE_PASSWORD, or:")
+	flags.StringVar(&a.etcd.User, "user", "", "etcd `user[:password]`; safer: TENURE_PASSWORD or --password-file")
 	flags.StringVar(&a.passwordFile, "password-file", "", "`file` that holds the password of --user")
-	flags.StringVar(&a.etcd.Prefix, "prefix", "/tenure/v1", "etcd key `prefix` of everything that Tenure keeps")
+	flags.StringVar(&a.etcd.Prefix, "prefix", defaultPrefix, "etcd key `prefix` of everything that Tenure keeps")
 	flags.DurationVar(&a.etcd.DialTimeout, "dial-timeout", 10*time.Second, "how long etcd may take to answer at the start")
 	flags.BoolVar(&a.etcd.Dev, "dev", false, "use a development etcd of this machine's own, started as needed")
 	flags.StringVar(&a.etcd.DevDir, "dev-dir", "",
-		"data `folder` of --dev (default tenure/dev in the user's cache folder)")
+		"data `folder` of --dev (default tenure/dev in the user's cache folder); delete it to start afresh")
 	flags.DurationVar(&a.devLinger, "dev-linger", devetcd.DefaultLinger,
 		"how long --dev's etcd stays after its last client")
 	flags.StringVar(&a.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -167,7 +172,19 @@ func (a *app) prepare(flags *pflag.FlagSet) error {
 			a.log.Info("taken from the environment", zap.String("flag", "--"+flag), zap.String("variable", source))
 		}
 	}
-	a.etcd.Prefix = strings.TrimRight(a.etcd.Prefix, "/")
+	if variable := variables("dev")[0]; !a.etcd.Dev {
+		if value, _ := a.lookup(variable); value != "" {
+			a.log.Warn("ignored: which etcd is used must be seen on the command line, so only --dev itself chooses it",
+				zap.String("variable", variable))
+		}
+	}
+	prefix := strings.TrimRight(a.etcd.Prefix, "/")
+	if prefix == "" {
+		return &problem.Error{Kind: problem.Usage,
+			What: fmt.Sprintf("--prefix is %q, which names no place of its own", a.etcd.Prefix),
+			Do:   "Name one, such as " + defaultPrefix + ", or leave --prefix out."}
+	}
+	a.etcd.Prefix = prefix
 	if a.etcd.Dev {
 		return a.prepareDev()
 	}

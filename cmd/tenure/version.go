@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -17,14 +18,17 @@ func (a *app) versionCommand() *cobra.Command {
 		Short: "Print the version of this program and of the etcd in it",
 		Args:  noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(a.stdout, "tenure %s\netcd %s\n%s %s/%s\n",
-				ownVersion(), etcdversion.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			if err != nil {
+			if _, err := io.WriteString(a.stdout, versionText()); err != nil {
 				return fmt.Errorf("write to standard output: %w", err)
 			}
 			return nil
 		},
 	}
+}
+
+func versionText() string {
+	return fmt.Sprintf("tenure %s\netcd %s\n%s %s/%s\n",
+		ownVersion(), etcdversion.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // ownVersion is what the Go tool recorded: a module version, or the commit that was built.

@@ -31,8 +31,9 @@ type Cluster struct {
 	// Client is the connection. Close closes it.
 	Client *clientv3.Client
 
-	noSpace []string // members that are out of space
-	session *devetcd.Session
+	settings Settings
+	noSpace  []string // members that are out of space
+	session  *devetcd.Session
 }
 
 // Connect opens the connection that the settings ask for and makes sure, within the dial time-out, that etcd answers,
@@ -41,7 +42,7 @@ func Connect(ctx context.Context, settings Settings, log *zap.Logger) (*Cluster,
 	if err := settings.check(); err != nil {
 		return nil, err
 	}
-	c := &Cluster{}
+	c := &Cluster{settings: settings}
 	if err := c.connect(ctx, settings, log); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -187,14 +188,12 @@ func (c *Cluster) RequireSpace() error {
 }
 
 // Explain turns an error that etcd gave later, in the midst of work, into one for people, where it can.
-func Explain(err error) error {
+func (c *Cluster) Explain(err error) error {
 	switch {
 	case errors.Is(err, lease.ErrNoSpace), errors.Is(err, rpctypes.ErrNoSpace):
 		return noSpace("the cluster", err)
-	case errors.Is(err, lease.ErrPermissionDenied):
-		return &problem.Error{Kind: problem.Etcd, What: "etcd denies this user permission", Err: err,
-			Do: "Grant the user's role read and write permission on the prefix: etcdctl role grant-permission ROLE " +
-				"readwrite --prefix=true PREFIX/"}
+	case errors.Is(err, lease.ErrPermissionDenied), errors.Is(err, rpctypes.ErrPermissionDenied):
+		return denied(c.settings)
 	case errors.Is(err, lease.ErrNoLeader), errors.Is(err, lease.ErrUnreachable):
 		return &problem.Error{Kind: problem.Etcd, What: "etcd cannot serve requests", Err: err,
 			Do: "Check with: etcdctl endpoint status --cluster"}

@@ -68,6 +68,15 @@ func TestUsage(t *testing.T) {
 	_, err = connect(t, cluster.Settings{Endpoints: one, Password: "secret"})
 	requireProblem(t, err, problem.Usage, "no user")
 	require.NotContains(t, err.Error(), "secret")
+	for endpoint, words := range map[string]string{
+		"localhost": `--endpoints: "localhost" has no port; etcd's is usually 2379`, "http://localhost/": "has no port",
+		"localhost:": "has no port", "http://": "has no host", "": "has no host", ":2379": "has no host",
+		"::1:2379": "brackets", "[::1]": "has no port", "a 1:1": "holds a space",
+		"etcd://a:1": "neither http:// nor https://",
+	} {
+		_, err = connect(t, cluster.Settings{Endpoints: []string{"[::1]:1", endpoint}})
+		requireProblem(t, err, problem.Usage, words)
+	}
 	_, err = connect(t, cluster.Settings{Endpoints: []string{"http://a:1", "https://b:1"}})
 	requireProblem(t, err, problem.Usage, "mix")
 	_, err = connect(t, cluster.Settings{Endpoints: one, CACert: filepath.Join(t.TempDir(), "absent.pem")})
@@ -236,6 +245,9 @@ func TestUsersAndPermissions(t *testing.T) {
 	require.NoError(t, err)
 	_, err = connected.Client.Put(ctx, prefix+"/key", "value")
 	require.NoError(t, err)
+	_, err = connected.Client.Put(ctx, "/elsewhere", "value")
+	requireProblem(t, connected.Explain(err), problem.Etcd,
+		`denies user "member" permission to read and write /tenure/v1/`, "etcdctl role grant-permission")
 
 	_, err = connect(t, cluster.Settings{Endpoints: endpoints, User: "member", Password: "secret-wrong"})
 	requireProblem(t, err, problem.Etcd, `password of user "member"`, "TENURE_PASSWORD")
@@ -246,7 +258,7 @@ func TestUsersAndPermissions(t *testing.T) {
 	requireProblem(t, err, problem.Etcd, "who is asking", "--user")
 	_, err = connect(t, cluster.Settings{Endpoints: endpoints, User: "stranger", Password: "secret-stranger"})
 	requireProblem(t, err, problem.Etcd,
-		`denies user "stranger" permission on /tenure/v1/`, "etcdctl role grant-permission")
+		`denies user "stranger" permission to read and write /tenure/v1/`, "etcdctl role grant-permission")
 }
 
 func TestOutOfSpace(t *testing.T) {
@@ -266,7 +278,8 @@ func TestOutOfSpace(t *testing.T) {
 		require.ErrorContains(c, err, "out of space")
 		require.ErrorContains(c, err, "alarm disarm")
 	}, 20*time.Second, 50*time.Millisecond)
-	require.ErrorContains(t, cluster.Explain(full), "out of space")
+	var connected cluster.Cluster
+	require.ErrorContains(t, connected.Explain(full), "out of space")
 	other := errors.New("something else")
-	require.Equal(t, other, cluster.Explain(other))
+	require.Equal(t, other, connected.Explain(other))
 }

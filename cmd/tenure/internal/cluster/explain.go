@@ -39,8 +39,7 @@ func explain(ctx context.Context, err error, settings Settings, config *tls.Conf
 			"Give a user with --user and its password in TENURE_PASSWORD or --password-file, or a client certificate "+
 				"with --cert and --key.", nil)
 	case errors.Is(err, rpctypes.ErrPermissionDenied):
-		return trouble(fmt.Sprintf("etcd denies user %q permission on %s/", settings.User, settings.Prefix),
-			fmt.Sprintf("As root: etcdctl role grant-permission ROLE readwrite --prefix=true %s/", settings.Prefix), nil)
+		return denied(settings)
 	case errors.Is(err, rpctypes.ErrNoSpace):
 		return noSpace(strings.Join(settings.Endpoints, ", "), err)
 	}
@@ -66,6 +65,19 @@ func explain(ctx context.Context, err error, settings Settings, config *tls.Conf
 	}
 	return trouble(what, "It may have no leader (too few members are up) or be overloaded, or what listens there is no "+
 		"etcd. Look with: etcdctl endpoint status --cluster", err)
+}
+
+// denied is all that needs to be said of a lack of permission: etcd's own words name neither user nor keys.
+func denied(settings Settings) error {
+	user := fmt.Sprintf("user %q", settings.User)
+	if settings.User == "" {
+		user = "the user of the client certificate"
+	}
+	return &problem.Error{
+		Kind: problem.Etcd,
+		What: fmt.Sprintf("etcd denies %s permission to read and write %s/", user, settings.Prefix),
+		Do:   fmt.Sprintf("As root: etcdctl role grant-permission ROLE readwrite --prefix=true %s/", settings.Prefix),
+	}
 }
 
 func noSpace(where string, err error) error {

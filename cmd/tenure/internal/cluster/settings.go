@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -50,10 +51,41 @@ func (s Settings) check() error {
 	case s.User == "" && s.Password != "":
 		return usage("there is a password but no user", "Give the user with --user or TENURE_USER.")
 	}
+	for _, endpoint := range s.Endpoints {
+		if wrong := wrongForm(endpoint); wrong != "" {
+			return usage(fmt.Sprintf("--endpoints: %q %s", endpoint, wrong), "Write them as HOST:PORT, separated by commas.")
+		}
+	}
 	if mixed := s.mixedSchemes(); mixed {
 		return usage("the endpoints mix http:// and https://", "One connection speaks TLS to all of them or to none.")
 	}
 	return nil
+}
+
+// wrongForm says what is wrong with an endpoint that the client would dial in vain until time is up.
+func wrongForm(endpoint string) string {
+	scheme, address, found := strings.Cut(endpoint, "://")
+	switch {
+	case strings.HasPrefix(endpoint, "unix:"), strings.HasPrefix(endpoint, "unixs:"):
+		return ""
+	case !found:
+		address = endpoint
+	case scheme != "http" && scheme != "https":
+		return "is neither http:// nor https://"
+	}
+	address, _, _ = strings.Cut(address, "/")
+	host, port, err := net.SplitHostPort(address)
+	switch {
+	case strings.ContainsAny(endpoint, " \t"):
+		return "holds a space"
+	case address == "" || err == nil && host == "":
+		return "has no host"
+	case strings.Count(address, ":") > 1 && !strings.HasPrefix(address, "["):
+		return "is no address; one of IPv6 goes into brackets, as in [::1]:2379"
+	case err != nil || port == "":
+		return "has no port; etcd's is usually 2379"
+	}
+	return ""
 }
 
 func (s Settings) mixedSchemes() bool {

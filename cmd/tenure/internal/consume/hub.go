@@ -211,7 +211,7 @@ func (c *Client) explain(err error) error {
 		return trouble("nothing listens at "+c.address,
 			"Check the namespace and its port, and that the service or the emulator runs.")
 	case isNetwork(err):
-		return trouble(c.address+" cannot be reached", "Check the namespace, and that no firewall closes the way to its port.")
+		return trouble(c.address+" cannot be reached", "Check the namespace, and that no firewall is in the way.")
 	case errors.Is(err, context.DeadlineExceeded):
 		return trouble(fmt.Sprintf("%s takes connections but did not answer within %v", c.address, hubTimeout),
 			"Check that what listens there is Event Hubs, and the network between: --log-level debug tells what the SDK tried.")

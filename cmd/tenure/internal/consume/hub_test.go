@@ -120,7 +120,8 @@ func TestWhyConsumingEnded(t *testing.T) {
 	} {
 		require.Equal(t, other, ExplainEnd(other))
 	}
-	full := ExplainEnd(fmt.Errorf("%w: %w", errOutput, &fs.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.ENOSPC}))
+	cause := &fs.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.ENOSPC}
+	full := ExplainEnd(fmt.Errorf("%w: %w", errOutput, cause))
 	require.Equal(t, problem.Failure, problem.KindOf(full))
 	require.EqualError(t, full, "standard output cannot be written: no space left on device\n"+
 		"  What was not written is not checkpointed; start again when there is room.")
