@@ -74,11 +74,11 @@ concurrency.Session says that it is over after the key is gone.)
 Renewals are sent a third of the TTL apart, give or take a tenth of that. One that is not confirmed within a twelfth
 of the TTL, or twice the time that the last one took, gets another beside it: the client spreads requests over its
 endpoints, so that the next is likely to miss a member that has gone silent. A slow one is not cancelled when the next
-is sent; it is when it could no longer extend trust or a later one was confirmed. When answers take so long that renewals
-a third apart would be confirmed too late, they are sent closer together. A link on which even that cannot work,
-because one renewal takes longer than trust lasts, gives no term at all. Failed attempts are repeated with a jittered
-back-off. What they failed with is not a reason to end the term before its trust does; it is the reason that the term
-gives when trust runs out.
+is sent; it is when it could no longer extend trust or a later one was confirmed. When answers take so long that
+renewals a third apart would be confirmed too late, they are sent closer together. A link on which even that cannot
+work, because one renewal takes longer than trust lasts, gives no term at all. Failed attempts are repeated with a
+jittered back-off. What they failed with is not a reason to end the term before its trust does; it is the reason that
+the term gives when trust runs out.
 
 The answer to a renewal alone extends nothing. A leader that was paused and resumed answers renewals of leases which
 its successor runs, and may already have expired, for the moment that it takes to learn of it. So each renewal is
