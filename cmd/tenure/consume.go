@@ -18,13 +18,8 @@ import (
 	"github.com/tenure-go/tenure/cmd/tenure/internal/cluster"
 	"github.com/tenure-go/tenure/cmd/tenure/internal/consume"
 	"github.com/tenure-go/tenure/cmd/tenure/internal/problem"
-	"github.com/tenure-go/tenure/etcdstore"
 	"github.com/tenure-go/tenure/etcdstore/eventhubs"
-	"github.com/tenure-go/tenure/lease"
 )
-
-// leaveLimit bounds the revoking of the lease at the end.
-const leaveLimit = 5 * time.Second
 
 const consumeHelp = `Print the events of an event hub, one JSON object a line, sharing its partitions with every other
 process that consumes the same hub in the same consumer group and etcd. When one is killed, the
@@ -110,7 +105,9 @@ func (f *consumeFlags) check() error {
 	}
 	_, err := consume.ParsePosition(f.from)
 	want(err == nil, "--from: %w", err)
-	want(f.ttl >= time.Second && f.ttl%time.Second == 0, "--ttl must be whole seconds, such as 2s, not %v", f.ttl)
+	if err := checkTTL(f.ttl); err != nil {
+		problems = append(problems, err)
+	}
 	want(f.updateInterval > 0, "--update-interval must be above 0, not %v", f.updateInterval)
 	strategies := []azeventhubs.ProcessorStrategy{
 		azeventhubs.ProcessorStrategyBalanced, azeventhubs.ProcessorStrategyGreedy,
@@ -187,38 +184,15 @@ func (a *app) consume(ctx context.Context, f consumeFlags) (err error) {
 	return a.consumeHub(ctx, f, connected, client, sdk)
 }
 
-// unlessEnded passes over an error that comes of a signal before there was anything to finish: it is no failure.
-func unlessEnded(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil //nolint:nilerr // The error is that the context has ended.
-	}
-	return err
-}
-
 // consumeHub holds the lease while it consumes.
 func (a *app) consumeHub(
 	ctx context.Context, f consumeFlags, connected *cluster.Cluster, client *consume.Client, sdk *consume.SDKLog,
 ) error {
-	bounded, cancel := context.WithTimeout(ctx, a.etcd.DialTimeout)
-	defer cancel()
-	keeper, err := lease.NewKeeper(bounded, connected.Client, &lease.Options{TTL: f.ttl, Logger: a.log.Named("lease")})
+	store, leave, err := a.openStore(ctx, connected, f.ttl)
 	if err != nil {
-		return unlessEnded(ctx, connected.Explain(err))
+		return unlessEnded(ctx, err)
 	}
-	defer func() {
-		leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveLimit)
-		defer cancel()
-		if err := keeper.Close(leaving); err != nil {
-			a.log.Warn("the lease could not be revoked; what is still held is free when it runs out", zap.Error(err))
-		}
-	}()
-	a.warnOfLongerTTL(bounded, connected, keeper, f.ttl)
-	store, err := etcdstore.New(connected.Client, keeper, &etcdstore.Options{
-		Prefix: a.etcd.Prefix, Logger: a.log.Named("store"),
-	})
-	if err != nil {
-		return fmt.Errorf("make the store: %w", err)
-	}
+	defer leave()
 	err = consume.Run(ctx, consume.Config{
 		Client: client,
 		Store: eventhubs.New(store, &eventhubs.Options{
@@ -241,23 +215,4 @@ func (a *app) consumeHub(
 		return consume.ExplainEnd(connected.Explain(err))
 	}
 	return nil
-}
-
-// warnOfLongerTTL says so if etcd keeps leases longer than was asked: no less than its election time-out allows.
-func (a *app) warnOfLongerTTL(
-	ctx context.Context, connected *cluster.Cluster, keeper *lease.Keeper, asked time.Duration,
-) {
-	term, err := keeper.Term(ctx)
-	if err != nil {
-		return // The store will say why.
-	}
-	answer, err := connected.Client.TimeToLive(ctx, term.ID())
-	if err != nil {
-		a.log.Debug("etcd does not tell the lease's TTL", zap.Error(err))
-		return
-	}
-	if granted := time.Duration(answer.GrantedTTL) * time.Second; granted > asked {
-		a.log.Warn("etcd grants no lease as short as --ttl: partitions of a process that died stay its own longer",
-			zap.Duration("asked", asked), zap.Duration("granted", granted))
-	}
 }
