@@ -1,0 +1,2 @@
+// Package plan decides which member of a group should own which partition.
+package plan
