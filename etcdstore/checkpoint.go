@@ -8,6 +8,9 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/tenure-go/tenure/lease"
 )
 
 // UpdateCheckpoint writes a checkpoint and returns when it is durable. Concurrent callers share requests, and of
@@ -28,8 +31,13 @@ func (s *Store) UpdateCheckpoint(ctx context.Context, checkpoint Checkpoint, opt
 		options = &UpdateOptions{}
 	}
 	w := &write{mode: unfenced, ops: options.Ops}
+	if options.Release && options.Fence == nil {
+		return &ArgumentError{
+			Field: "UpdateOptions.Fence", Value: "nil", Want: "the ownership that UpdateOptions.Release gives up",
+		}
+	}
 	if options.Fence != nil {
-		w.mode, w.fence = fenced, *options.Fence
+		w.mode, w.fence, w.release = fenced, *options.Fence, options.Release
 		if checkpoint.OwnerID == "" {
 			checkpoint.OwnerID = options.Fence.OwnerID
 		}
@@ -81,12 +89,13 @@ type write struct {
 	record   checkpointRecord
 	value    string
 	ops      []clientv3.Op
+	release  bool // gives the partition up
 	done     chan error
 }
 
 // foldsInto reports whether w need not be written if next, which comes after it, is.
 func (w *write) foldsInto(next *write) bool {
-	return w.mode == next.mode && w.fence.ETag == next.fence.ETag && len(w.ops) == 0 && len(next.ops) == 0
+	return w.mode == next.mode && w.fence.ETag == next.fence.ETag && !w.release && len(w.ops) == 0 && len(next.ops) == 0
 }
 
 // flight is what one partition contributes to a transaction: writes of which the last is sent.
@@ -98,6 +107,10 @@ type flight struct {
 	etag   int64 // the ownership that is compared, 0 for none
 	chain  int64 // the checkpoint that is compared
 	ever   bool  // asHolder: the store has held the partition
+
+	// Of a release: what stands there if it fails.
+	term    *lease.Term
+	claimID string
 }
 
 // aim fixes what a flight is compared with, as the store knows it now. The error is one with which nothing need be
@@ -115,6 +128,10 @@ func (s *Store) aim(f *flight) error {
 		}
 		t.wrote = true
 		f.etag, f.chain = t.etag, t.chain
+		if f.release {
+			t.held = false // whatever becomes of the write: a take-over must not bring the partition back
+			f.term, f.claimID = t.term, t.claimID
+		}
 		return nil
 	}
 	t := s.tenures[f.lane.ownership]
@@ -163,6 +180,15 @@ func (f *flight) compares() []clientv3.Cmp {
 	}
 }
 
+// then is what is applied together, or not at all.
+func (f *flight) then() []clientv3.Op {
+	ops := []clientv3.Op{clientv3.OpPut(f.lane.checkpoint, f.value)}
+	if f.release {
+		ops = append(ops, clientv3.OpDelete(f.lane.ownership))
+	}
+	return append(ops, f.ops...)
+}
+
 func (f *flight) size() int {
 	return 2*len(f.lane.ownership) + 4*len(f.lane.checkpoint) + len(f.value) + 64
 }
@@ -171,12 +197,12 @@ func (f *flight) size() int {
 func (f *flight) part() part {
 	p := part{
 		compares: f.compares(),
-		then:     append([]clientv3.Op{clientv3.OpPut(f.lane.checkpoint, f.value)}, f.ops...),
+		then:     f.then(),
 		otherwise: func() []clientv3.Op {
 			return []clientv3.Op{clientv3.OpGet(f.lane.ownership), clientv3.OpGet(f.lane.checkpoint)}
 		},
 		likely: len(f.ops) == 0,
-		depth:  2 + len(f.ops),
+		depth:  3 + len(f.ops),
 		size:   f.size(),
 	}
 	if f.mode == asHolder && f.ever {
@@ -268,6 +294,10 @@ func (s *Store) noteWritten(f *flight, revision int64) {
 	t := s.tenures[f.lane.ownership]
 	if t == nil {
 		return
+	}
+	if f.release {
+		s.log.Info("partition released", zap.Stringer("group", t.group), zap.String("partition", t.partition),
+			zap.String("owner", t.owner), zap.Int64("revision", t.etag))
 	}
 	t.lastWrite = max(t.lastWrite, revision)
 	if revision > t.gained { // an earlier one is what the tenure's claim has read

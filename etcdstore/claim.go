@@ -79,7 +79,7 @@ func (s *Store) claimChunk(
 		}
 		claims = append(claims, s.newClaim(o, etag, options))
 	}
-	won, err := s.claim(ctx, term, claims)
+	won, err := s.claim(ctx, term, claims, options.Ops...)
 	s.watchStrays(term, claims)
 	return won, err
 }
@@ -131,6 +131,7 @@ type claim struct {
 	takesOver   bool // it moves what the store holds to a new lease
 	key         string
 	checkpoint  string // the checkpoint's key
+	avoid       string // the key of the record that has another member passed over, if there is to be one
 	record      ownershipRecord
 	found       *mvccpb.KeyValue // what stands there instead, if the claim is lost
 	foundOwn    bool             // and whether another claim of this store put it there
@@ -146,6 +147,9 @@ func (s *Store) newClaim(o Ownership, etag int64, options *ClaimOptions) *claim 
 		key:         s.keys.key(o.Group, kindOwnership, o.PartitionID),
 		checkpoint:  s.keys.key(o.Group, kindCheckpoint, o.PartitionID),
 	}
+	if options.Avoid != "" {
+		c.avoid = s.keys.key(o.Group, kindControl, controlName(controlAvoid, o.PartitionID, options.Avoid))
+	}
 	c.won.LastModifiedTime = s.claimTime()
 	c.record = ownershipRecord{
 		OwnerID:          o.OwnerID,
@@ -157,7 +161,7 @@ func (s *Store) newClaim(o Ownership, etag int64, options *ClaimOptions) *claim 
 	defer s.mu.Unlock()
 	before := s.owners[c.key]
 	if t := s.tenures[c.key]; t != nil && t.held && t.etag == etag {
-		c.renews = t.owner == o.OwnerID
+		c.renews = t.owner == o.OwnerID && !options.Anew
 		before = seenOwner{etag: t.etag, owner: t.owner}
 		if o.OwnerID == "" {
 			t.held = false // whatever becomes of the claim: a take-over must not bring it back
@@ -187,6 +191,8 @@ func (c *claim) usualReason(before seenOwner) string {
 		return ""
 	case before.owner == "":
 		return "it had been relinquished"
+	case before.owner == c.won.OwnerID:
+		return "its owner starts over"
 	default:
 		return "taken from its owner"
 	}
@@ -207,6 +213,11 @@ func (c *claim) part(id clientv3.LeaseID) part {
 		depth:     2,
 		size:      2*len(c.key) + 2*len(c.checkpoint) + len(value) + 64,
 	}
+	if c.avoid != "" {
+		reason := string(controlRecord{Reason: c.record.Reason}.encode())
+		p.then = append(p.then, clientv3.OpPut(c.avoid, reason, clientv3.WithLease(id)))
+		p.depth, p.size = p.depth+1, p.size+len(c.avoid)+len(reason)
+	}
 	if c.grantIfGone {
 		lost := p.otherwise
 		p.otherwise = func() []clientv3.Op {
@@ -217,21 +228,41 @@ func (c *claim) part(id clientv3.LeaseID) part {
 	return p
 }
 
+// partOf is operations that are applied whatever becomes of the parts beside them.
+func partOf(ops []clientv3.Op) part {
+	p := part{then: ops, depth: len(ops), size: 64}
+	for _, op := range ops {
+		p.size += len(op.KeyBytes()) + len(op.ValueBytes())
+	}
+	return p
+}
+
 // unchanged holds while the record at key has that ModRevision, 0 meaning that there is none.
 func unchanged(key string, revision int64) clientv3.Cmp {
 	return clientv3.Compare(clientv3.ModRevision(key), "=", revision)
 }
 
-// claim sends claims under a term that is held and returns the winners.
-func (s *Store) claim(ctx context.Context, term *lease.Term, claims []*claim) ([]Ownership, error) {
-	parts := make([]part, len(claims))
+// claim sends claims under a term that is held, with ops beside them, and returns the winners.
+func (s *Store) claim(
+	ctx context.Context, term *lease.Term, claims []*claim, ops ...clientv3.Op,
+) ([]Ownership, error) {
+	parts := make([]part, len(claims), len(claims)+1)
 	for i, c := range claims {
 		parts[i] = c.part(term.ID())
+	}
+	if len(ops) > 0 && len(claims) > 0 {
+		parts = append(parts, partOf(ops))
 	}
 	var failures []error
 	var lost, unknown int
 	won := make([]Ownership, 0, len(claims))
 	for i, out := range s.settle(ctx, parts) {
+		if i == len(claims) {
+			if out.err != nil {
+				failures = append(failures, out.err)
+			}
+			break
+		}
 		c := claims[i]
 		switch {
 		case errors.Is(out.err, lease.ErrLeaseGone):

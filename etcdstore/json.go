@@ -45,6 +45,24 @@ func (o *objectWriter) optional(field, s string) {
 	}
 }
 
+func (o *objectWriter) texts(field string, all []string) {
+	o.name(field)
+	o.buf = append(o.buf, '[')
+	for i, s := range all {
+		if i > 0 {
+			o.buf = append(o.buf, ',')
+		}
+		o.buf = appendString(o.buf, s)
+	}
+	o.buf = append(o.buf, ']')
+}
+
+// flag writes that something is so. What is not so is left out.
+func (o *objectWriter) flag(field string) {
+	o.name(field)
+	o.buf = append(o.buf, "true"...)
+}
+
 func (o *objectWriter) time(field string, t time.Time) {
 	o.name(field)
 	o.buf = append(o.buf, '"')
@@ -108,7 +126,8 @@ func canonicalInteger(s string) (int64, bool) {
 }
 
 // field is one field of a JSON object that readObject looks for. The type of into decides what is read: *string a
-// string, *int an integer, *time.Time a time, **int64 a sequence number, **string an offset.
+// string, *[]string an array of them, *bool true or false, *int an integer, *time.Time a time, **int64 a sequence
+// number, **string an offset.
 type field struct {
 	name  string
 	into  any
@@ -202,6 +221,10 @@ func readField(fields []field, rawName, raw []byte) error {
 		if n, err = readInteger(raw); err == nil {
 			*into = int(*n)
 		}
+	case *[]string:
+		*into, err = readTexts(raw)
+	case *bool:
+		*into, err = readFlag(raw)
 	case *time.Time:
 		*into, err = readTime(raw)
 	case **int64:
@@ -229,6 +252,38 @@ func readText(raw []byte) (string, error) {
 		return "", errors.New("not a string")
 	}
 	return s, nil
+}
+
+// readTexts reads an array of strings.
+func readTexts(raw []byte) ([]string, error) {
+	if raw[0] != '[' {
+		return nil, errors.New("not an array")
+	}
+	all := []string{}
+	for raw[0] != ']' {
+		raw = bytes.TrimLeft(raw[1:], jsonSpace) // after "[" or ","
+		if raw[0] == ']' {
+			break
+		}
+		var element []byte
+		element, raw = cutValue(raw)
+		s, err := readText(element)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+func readFlag(raw []byte) (bool, error) {
+	switch string(raw) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, errors.New("neither true nor false")
 }
 
 // halfSurrogate reports whether an escape in a JSON string stands for half of a UTF-16 pair. JSON allows that, but no

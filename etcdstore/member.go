@@ -10,10 +10,35 @@ import (
 type Member struct {
 	OwnerID   string
 	Instance  string // a nonce per process
-	Weight    int
-	Capacity  int
-	Version   int // of its records and its plan
+	Weight    int    // its share relative to the others'
+	Capacity  int    // how many partitions it takes at the most, 0 for no limit
+	Version   int    // of its records and its plan
 	StartedAt time.Time
+	Leaving   bool // it gives up what it has and takes nothing more
+}
+
+// The fields of a member's record that no other record has.
+const (
+	fieldInstance  = "instance"
+	fieldWeight    = "weight"
+	fieldCapacity  = "capacity"
+	fieldVersion   = "version"
+	fieldStartedAt = "started_at"
+	fieldLeaving   = "leaving"
+)
+
+func (m Member) encode() []byte {
+	var o objectWriter
+	o.text(fieldOwnerID, m.OwnerID)
+	o.text(fieldInstance, m.Instance)
+	o.sequenceNumber(fieldWeight, int64(m.Weight))
+	o.sequenceNumber(fieldCapacity, int64(m.Capacity))
+	o.sequenceNumber(fieldVersion, int64(m.Version))
+	o.time(fieldStartedAt, m.StartedAt)
+	if m.Leaving {
+		o.flag(fieldLeaving)
+	}
+	return o.end()
 }
 
 // decodeMember reads a member's value. The error is a *fieldError.
@@ -21,11 +46,12 @@ func decodeMember(value []byte) (Member, error) {
 	var m Member
 	fields := []field{
 		{name: fieldOwnerID, into: &m.OwnerID},
-		{name: "instance", into: &m.Instance},
-		{name: "weight", into: &m.Weight},
-		{name: "capacity", into: &m.Capacity},
-		{name: "version", into: &m.Version},
-		{name: "started_at", into: &m.StartedAt},
+		{name: fieldInstance, into: &m.Instance},
+		{name: fieldWeight, into: &m.Weight},
+		{name: fieldCapacity, into: &m.Capacity},
+		{name: fieldVersion, into: &m.Version},
+		{name: fieldStartedAt, into: &m.StartedAt},
+		{name: fieldLeaving, into: &m.Leaving},
 	}
 	if err := readObject(value, fields); err != nil {
 		return Member{}, err

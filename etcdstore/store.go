@@ -50,6 +50,7 @@ type Store struct {
 	tenures   map[string]*tenure       // by ownership key: what this store holds or once held
 	owners    map[string]seenOwner     // by ownership key: who was last listed there
 	strays    map[strayKey]*strayWatch // groups in which a copy of an unanswered claim may still land
+	presences []*Presence
 	lastClaim time.Time                // times of claims rise, whatever the wall clock does
 	closed    bool
 	writer    *writer

@@ -26,6 +26,15 @@ func (s *Store) takeOver(ctx context.Context, term *lease.Term, cause error) err
 	}
 	defer leave()
 
+	// First, so that nobody sees the partitions of a member that is not there.
+	s.mu.Lock()
+	presences := slices.Clone(s.presences)
+	s.mu.Unlock()
+	for _, p := range presences {
+		if err := p.takeOver(ctx, term, cause); err != nil {
+			return fmt.Errorf("taking over the presence of %s: %w", quote(p.member.OwnerID), err)
+		}
+	}
 	if errors.Is(cause, lease.ErrClusterChanged) {
 		s.forget("etcd is another cluster or was restored from a snapshot")
 		return nil
@@ -95,6 +104,12 @@ func (s *Store) claimsLeftBehind(claims []*claim) []*claim {
 		}
 	}
 	return again
+}
+
+// Held returns what the store holds of a group, as its latest claims of it returned it: also what it has claimed again
+// by itself after a lapse of trust.
+func (s *Store) Held(group Group) []Ownership {
+	return slices.DeleteFunc(s.held(), func(o Ownership) bool { return o.Group != group })
 }
 
 // held returns what the store holds.

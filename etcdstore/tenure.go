@@ -157,3 +157,18 @@ func (s *Store) Start(o Ownership) (Checkpoint, bool, error) {
 	}
 	return t.start, t.hasStart, t.startErr
 }
+
+// Term returns the term under whose lease a partition was claimed: how long it can be believed to be held. Errors:
+// [ErrOwnershipLost] if o is not what the store's latest claim of the partition returned.
+func (s *Store) Term(o Ownership) (*lease.Term, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, err := s.current(s.keys.key(o.Group, kindOwnership, o.PartitionID), o.ETag)
+	if err != nil {
+		return nil, err
+	}
+	return t.term, nil
+}
+
+// Keeper returns the keeper that the store was made with, nil if there is none.
+func (s *Store) Keeper() *lease.Keeper { return s.keeper }

@@ -77,6 +77,20 @@ type ClaimOptions struct {
 	// Reason is kept in the record, for people who ask why a partition moved. Defaults to what the
 	// store knows: that it was free, relinquished or taken from its owner.
 	Reason string
+
+	// Anew begins a new tenure of partitions that the store holds already, for a consumer that starts over: [Store.Start]
+	// then returns the checkpoint as it is now, and what was begun under the earlier claim can no longer write it.
+	// Defaults to false: such a claim renews.
+	Anew bool
+
+	// Avoid is the owner id of a member that is to be passed over for the claimed partitions, because it has not taken
+	// what the plan gives it, or has failed. Each claim that wins puts a record that says so on the claimer's lease, in
+	// the same transaction. [Store.Readmit] removes it. Defaults to none.
+	Avoid string
+
+	// Ops are etcd operations that are sent along with the claims, in the same transaction as far as the server's limits
+	// allow, and applied whichever claims win. Defaults to none.
+	Ops []clientv3.Op
 }
 
 // UpdateOptions changes how checkpoints are written.
@@ -89,4 +103,9 @@ type UpdateOptions struct {
 	// Ops are etcd operations that are applied together with the checkpoint or not at all. They must not touch the
 	// group's own keys. Defaults to none.
 	Ops []clientv3.Op
+
+	// Release gives the partition up in the same transaction: whoever claims it next starts from this checkpoint. It
+	// needs a Fence. The partition counts as given up by this store even if that fails, as with [Store.Release].
+	// Defaults to false.
+	Release bool
 }

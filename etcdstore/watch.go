@@ -34,14 +34,16 @@ type Mirror struct {
 }
 
 // Snapshot is a group as it was at one revision of etcd. Maps are keyed by partition id, or by owner id for members,
-// and must not be changed.
+// and must not be changed. An ownership that cannot be read is among both the Ownerships, as owned by nobody, and the
+// Corrupt: it can be claimed with its etag.
 type Snapshot struct {
 	Group       Group
 	Revision    int64
 	Ownerships  map[string]Ownership
 	Checkpoints map[string]Checkpoint // nil unless asked for
 	Members     map[string]Member
-	Controls    map[string][]byte       // values by what stands after "control/" in the key
+	Controls    Controls
+	Reserved    map[string][]string     // partitions that are kept for an owner while it is away, by owner id
 	Corrupt     map[string]*RecordError // records that cannot be read, by key
 
 	changed <-chan struct{}
@@ -110,7 +112,8 @@ func (m *Mirror) Snapshot() *Snapshot {
 		view.Ownerships = maps.Clone(view.Ownerships)
 		view.Checkpoints = maps.Clone(view.Checkpoints)
 		view.Members = maps.Clone(view.Members)
-		view.Controls = maps.Clone(view.Controls)
+		view.Controls = view.Controls.clone()
+		view.Reserved = maps.Clone(view.Reserved)
 		view.Corrupt = maps.Clone(view.Corrupt)
 		view.changed = m.changed
 		m.view = &view
@@ -149,7 +152,8 @@ func (m *Mirror) reset(kvs []*mvccpb.KeyValue, revision int64, withCheckpoints b
 	m.current.Revision = revision
 	m.current.Ownerships = make(map[string]Ownership)
 	m.current.Members = make(map[string]Member)
-	m.current.Controls = make(map[string][]byte)
+	m.current.Controls = newControls()
+	m.current.Reserved = make(map[string][]string)
 	m.current.Corrupt = make(map[string]*RecordError)
 	if withCheckpoints {
 		m.current.Checkpoints = make(map[string]Checkpoint)
@@ -198,24 +202,30 @@ func (m *Mirror) set(kv *mvccpb.KeyValue) {
 	switch kd {
 	case kindOwnership:
 		var o Ownership
-		if o, corrupt = m.store.ownershipOf(kv); corrupt == nil {
-			m.current.Ownerships[name] = o
+		if o, corrupt = m.store.ownershipOf(kv); corrupt != nil {
+			o = Ownership{Group: m.current.Group, PartitionID: name, ETag: corrupt.ETag}
 		}
+		m.current.Ownerships[name] = o
 	case kindCheckpoint:
 		var c Checkpoint
 		if c, corrupt = m.store.checkpointOf(kv); corrupt == nil {
 			m.current.Checkpoints[name] = c
 		}
 	case kindMember:
-		member, err := decodeMember(kv.Value)
-		if err == nil {
+		var member Member
+		if member, err = decodeMember(kv.Value); err == nil {
 			m.current.Members[name] = member
-		} else {
-			corrupt = newRecordError(key, kv.ModRevision, err)
 		}
 	case kindControl:
-		m.current.Controls[name] = kv.Value
-	case kindReserved: // members' own business
+		err = m.current.Controls.set(name, kv.Value)
+	case kindReserved:
+		var ids []string
+		if ids, err = decodePartitions(kv.Value); err == nil {
+			m.current.Reserved[name] = ids
+		}
+	}
+	if err != nil {
+		corrupt = newRecordError(key, kv.ModRevision, err)
 	}
 	if corrupt != nil {
 		m.current.Corrupt[key] = corrupt
@@ -237,7 +247,8 @@ func (m *Mirror) remove(key string) {
 	case kindMember:
 		delete(m.current.Members, name)
 	case kindControl:
-		delete(m.current.Controls, name)
+		m.current.Controls.remove(name)
 	case kindReserved:
+		delete(m.current.Reserved, name)
 	}
 }

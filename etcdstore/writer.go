@@ -29,6 +29,7 @@ type writer struct {
 
 // lane is the writes of one partition, in the callers' order.
 type lane struct {
+	group      Group
 	partition  string
 	ownership  string // the key of the partition's ownership
 	checkpoint string // and of its checkpoint
@@ -76,6 +77,7 @@ func (w *writer) enqueue(group Group, partition string, call *write) error {
 	l := w.lanes[key]
 	if l == nil {
 		l = &lane{
+			group:      group,
 			partition:  partition,
 			ownership:  w.store.keys.key(group, kindOwnership, partition),
 			checkpoint: key,
@@ -202,6 +204,10 @@ func (w *writer) settle(batch []*flight) (again []*flight) {
 		if errors.Is(err, errAgain) {
 			again = append(again, f)
 			continue
+		}
+		if f.release && err != nil && !errors.Is(err, ErrOwnershipLost) {
+			// The record stands, and nobody stands behind it.
+			w.store.watchStray(f.lane.group, f.term, f.claimID)
 		}
 		f.answer(err)
 	}

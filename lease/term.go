@@ -72,6 +72,20 @@ func (t *Term) TrustedUntil() time.Time {
 	return wall.Add(t.until - t.now())
 }
 
+// Remaining returns for how long the term can be trusted unless a renewal extends it, by the clock by which trust is
+// judged. It is not above 0 once the term has ended.
+func (t *Term) Remaining() time.Duration {
+	now := t.now() // read first: what passes in between must not count as trusted
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.until - now
+}
+
+// TTL returns how long the lease lives without being renewed, as etcd granted it.
+func (t *Term) TTL() time.Duration {
+	return t.ttl
+}
+
 // horizon returns until when a renewal sent at that time, once confirmed, lets the term be trusted.
 func (t *Term) horizon(sent time.Duration) time.Duration {
 	return sent + t.ttl - t.margin

@@ -1,0 +1,66 @@
+package balancer
+
+import (
+	"time"
+
+	"github.com/tenure-go/tenure/etcdstore"
+	"github.com/tenure-go/tenure/internal/backoff"
+)
+
+// phase is where a partition stands with this member; see the package's documentation.
+type phase int
+
+const (
+	idle      phase = iota // not this member's
+	claiming               // a claim is under way
+	handling               // its handler runs
+	draining               // its handler was asked to finish
+	resting                // this member's, without a handler: it failed, or trust lapsed
+	finished               // this member's, and its handler has nothing more to do
+	releasing              // a release is under way
+)
+
+// held reports whether a partition in that phase is this member's and nothing is under way that changes it.
+func (p phase) held() bool { return p == handling || p == draining || p == resting || p == finished }
+
+// Waits before a handler that failed is started again.
+const (
+	restartFirst = time.Second
+	restartLast  = time.Minute
+)
+
+// slot is what a member knows of one partition.
+type slot struct {
+	id        string
+	phase     phase
+	ownership etcdstore.Ownership // in phases that are held, and while claimed anew or released
+	anew      bool                // claiming: it is this member's already
+
+	// p is the latest run of the handler. It runs on after the partition has been released or lost, until it returns.
+	p       *Partition
+	running bool
+	overdue bool // it did not return within the stop grace
+
+	failures int // in a row
+	retry    *backoff.Backoff
+	retryAt  time.Time // not before
+	unknown  bool      // the source has to name it first
+
+	lastOwner string // another one's, as last seen
+	seenAt    int64  // revision of the snapshot by which it was claimed in vain
+
+	// While it is free and planned for others: for whom, since when, and who has had their time.
+	target   string
+	freeAt   time.Time
+	suspects []string
+}
+
+func newSlot(id string) *slot {
+	return &slot{id: id, retry: backoff.New(restartFirst, restartLast)}
+}
+
+// rest keeps the partition without a handler until then.
+func (s *slot) rest(until time.Time) { s.phase, s.retryAt = resting, until }
+
+// taken forgets for whom a free partition was meant: it is not free.
+func (s *slot) taken() { s.target, s.suspects = "", nil }

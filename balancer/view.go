@@ -1,0 +1,199 @@
+package balancer
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/tenure-go/tenure/balancer/plan"
+	"github.com/tenure-go/tenure/etcdstore"
+)
+
+// view is a group at one revision as the plan sees it. All members make the same view of the same revision.
+type view struct {
+	*etcdstore.Snapshot
+
+	input      plan.Input
+	index      map[string]int   // of partitions
+	memberAt   map[string]int32 // of members
+	hasForeign bool
+	empty      bool // nobody owns anything
+}
+
+func newView(s *etcdstore.Snapshot) *view {
+	v := &view{Snapshot: s, index: make(map[string]int, len(s.Controls.Partitions)), empty: true}
+	v.input.Partitions = s.Controls.Partitions
+	for i, id := range v.input.Partitions {
+		v.index[id] = i
+	}
+	v.addMembers()
+	v.addOwners()
+	v.addReserved()
+	v.addControls()
+	return v
+}
+
+// addMembers lists the members, and as foreign ones those owners that are none and are not merely leaving theirs for a
+// while.
+func (v *view) addMembers() {
+	for id, m := range v.Members {
+		_, drained := v.Controls.Drained[id]
+		_, cordoned := v.Controls.Cordoned[id]
+		v.input.Members = append(v.input.Members, plan.Member{
+			ID: id, Weight: m.Weight, Capacity: m.Capacity, Cordoned: cordoned, Draining: drained || m.Leaving,
+		})
+	}
+	foreign := make(map[string]bool)
+	for _, o := range v.Ownerships {
+		if _, member := v.Members[o.OwnerID]; !member && o.OwnerID != "" {
+			foreign[o.OwnerID] = true
+		}
+	}
+	for id := range foreign {
+		v.input.Members = append(v.input.Members, plan.Member{ID: id, Foreign: true})
+		if _, away := v.Reserved[id]; !away {
+			v.hasForeign = true
+		}
+	}
+	slices.SortFunc(v.input.Members, func(a, b plan.Member) int { return cmp.Compare(a.ID, b.ID) })
+	v.memberAt = make(map[string]int32, len(v.input.Members))
+	for i, m := range v.input.Members {
+		v.memberAt[m.ID] = int32(i)
+	}
+}
+
+func (v *view) addOwners() {
+	v.input.Owner = v.none()
+	for partition, o := range v.Ownerships {
+		if o.OwnerID == "" {
+			continue
+		}
+		v.empty = false
+		if i, ok := v.index[partition]; ok {
+			v.input.Owner[i] = v.memberAt[o.OwnerID]
+		}
+	}
+}
+
+// addReserved says what is kept for whom. Of two reservations of one partition the first in order counts.
+func (v *view) addReserved() {
+	if len(v.Reserved) == 0 {
+		return
+	}
+	v.input.Reserved = v.none()
+	for _, owner := range slices.Sorted(maps.Keys(v.Reserved)) {
+		for _, id := range v.Reserved[owner] {
+			i, ok := v.index[id]
+			if !ok || v.input.Reserved[i] != plan.None {
+				continue
+			}
+			v.input.Reserved[i] = plan.Away
+			if _, present := v.Members[owner]; present {
+				v.input.Reserved[i] = v.memberAt[owner]
+			}
+		}
+	}
+}
+
+func (v *view) addControls() {
+	if len(v.Controls.Pinned) > 0 {
+		v.input.Pin = v.none()
+	}
+	for id, owner := range v.Controls.Pinned {
+		i, ok := v.index[id]
+		if at, present := v.memberAt[owner]; ok && present {
+			v.input.Pin[i] = at
+		}
+	}
+	if len(v.Controls.Paused) > 0 {
+		v.input.Paused = make([]bool, len(v.input.Partitions))
+	}
+	for id := range v.Controls.Paused {
+		if i, ok := v.index[id]; ok {
+			v.input.Paused[i] = true
+		}
+	}
+	for id, owners := range v.Controls.Avoid {
+		for owner := range owners {
+			v.avoid(id, owner)
+		}
+	}
+	v.sortAvoid()
+}
+
+func (v *view) avoid(partition, owner string) {
+	i, known := v.index[partition]
+	if at, present := v.memberAt[owner]; known && present {
+		v.input.Avoid = append(v.input.Avoid, [2]int32{int32(i), at})
+	}
+}
+
+func (v *view) sortAvoid() {
+	slices.SortFunc(v.input.Avoid, func(a, b [2]int32) int {
+		return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1]))
+	})
+}
+
+func (v *view) none() []int32 {
+	all := make([]int32, len(v.input.Partitions))
+	for i := range all {
+		all[i] = plan.None
+	}
+	return all
+}
+
+// without returns the plan if those members were passed over for those partitions as well.
+func (v *view) without(suspects map[string][]string) []int32 {
+	more := *v
+	more.input.Avoid = slices.Clone(v.input.Avoid)
+	for partition, owners := range suspects {
+		for _, owner := range owners {
+			more.avoid(partition, owner)
+		}
+	}
+	more.sortAvoid()
+	return plan.Assign(more.input)
+}
+
+// free tells whether nobody owns a partition, and the etag to claim it with.
+func (v *view) free(partition string) (etag string, free bool) {
+	o, found := v.Ownerships[partition]
+	return o.ETag, !found || o.OwnerID == ""
+}
+
+// differs tells in a few words what planning rests on in v and did not in before. It is empty if nothing has changed
+// but owners.
+func (v *view) differs(before *view) string {
+	if before == nil {
+		return "joined"
+	}
+	for id, m := range v.Members {
+		switch was, there := before.Members[id]; {
+		case !there:
+			return "member " + id + " has joined"
+		case m.Leaving && !was.Leaving:
+			return "member " + id + " is leaving"
+		case m.Weight != was.Weight || m.Capacity != was.Capacity:
+			return "member " + id + " has another weight or capacity"
+		}
+	}
+	for id := range before.Members {
+		if _, there := v.Members[id]; !there {
+			return "member " + id + " is gone"
+		}
+	}
+	now, was := v.Controls, before.Controls
+	switch {
+	case !slices.Equal(now.Partitions, was.Partitions):
+		return "the partitions have changed"
+	case !maps.Equal(now.Pinned, was.Pinned):
+		return "pins have changed"
+	case !maps.Equal(now.Paused, was.Paused):
+		return "pauses have changed"
+	case !maps.Equal(now.Cordoned, was.Cordoned), !maps.Equal(now.Drained, was.Drained):
+		return "cordons or drains have changed"
+	case !maps.EqualFunc(now.Avoid, was.Avoid, maps.Equal):
+		return "members to be passed over have changed"
+	}
+	return ""
+}

@@ -1,0 +1,257 @@
+package etcdstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/tenure-go/tenure/lease"
+)
+
+// ErrOwnerInUse means that another live process is a member under the same owner id. The detail is an
+// [OwnerInUseError].
+var ErrOwnerInUse = errors.New("owner id in use")
+
+// OwnerInUseError names the live member that has the owner id. It is an [ErrOwnerInUse].
+type OwnerInUseError struct {
+	Member Member
+}
+
+func (e *OwnerInUseError) Error() string {
+	return fmt.Sprintf("%v: a live process that started at %s is %s; give each process an owner id of its own",
+		ErrOwnerInUse, e.Member.StartedAt.Format(time.RFC3339), quote(e.Member.OwnerID))
+}
+
+// Is reports whether target is [ErrOwnerInUse].
+func (e *OwnerInUseError) Is(target error) bool { return target == ErrOwnerInUse }
+
+// presencePoll is how often a lease is asked whether it is being renewed.
+const presencePoll = 250 * time.Millisecond
+
+// Presence is a member's record in its group, for as long as it is joined. After a lapse of trust the store moves it to
+// the new lease before anything else, so that a member that comes back was never away.
+type Presence struct {
+	store *Store
+	group Group
+	key   string
+
+	mu       sync.Mutex // held over a change
+	member   Member
+	revision int64 // of the record, as far as known
+	left     bool
+}
+
+// Join puts a member's record on the keeper's lease. Where the owner id is another instance's, it waits until that one
+// is gone, or refuses with [ErrOwnerInUse] once the other's lease was seen to be renewed: a dead one's is not.
+//
+// Errors: [ErrInvalidArgument] before anything is sent; [ErrOwnerInUse]; [ErrNoKeeper]; [ErrClosed]; ctx's error;
+// [lease.ErrPermissionDenied].
+func (s *Store) Join(ctx context.Context, group Group, member Member) (*Presence, error) {
+	problems := problems{path: "group"}
+	problems.group(group)
+	problems.path = "member"
+	problems.name("OwnerID", member.OwnerID)
+	problems.name("Instance", member.Instance)
+	if len(problems.all) > 0 {
+		return nil, errors.Join(problems.all...)
+	}
+	if s.keeper == nil {
+		return nil, ErrNoKeeper
+	}
+	ctx, leave, err := s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	p := &Presence{store: s, group: group, key: s.keys.key(group, kindMember, member.OwnerID), member: member}
+	var other renewals
+	for {
+		found, err := p.tryJoin(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if found == nil {
+			return p, nil
+		}
+		if err := s.awaitEnd(ctx, found, &other); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// tryJoin returns the record that stands in the way, if one does.
+func (p *Presence) tryJoin(ctx context.Context) (*mvccpb.KeyValue, error) {
+	term, release, err := p.store.holdTerm(ctx) // a take-over must see the record or not be over yet
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	found, err := p.put(ctx, term)
+	if err == nil && found == nil {
+		p.store.mu.Lock()
+		p.store.presences = append(p.store.presences, p)
+		p.store.mu.Unlock()
+	}
+	return found, err
+}
+
+// put puts the record on a term's lease, in place of the one that the member put last or of none. It returns the record
+// that stands there instead, if another instance's does. The mutex is held.
+func (p *Presence) put(ctx context.Context, term *lease.Term) (*mvccpb.KeyValue, error) {
+	expected := p.revision
+	value := string(p.member.encode())
+	for {
+		answer, err := p.store.send(ctx, clientv3.OpTxn([]clientv3.Cmp{unchanged(p.key, expected)},
+			[]clientv3.Op{clientv3.OpPut(p.key, value, clientv3.WithLease(term.ID()))},
+			[]clientv3.Op{clientv3.OpGet(p.key)}))
+		if err != nil {
+			return nil, err
+		}
+		if answer.Succeeded {
+			p.revision = answer.Header.Revision
+			return nil, nil //nolint:nilnil // nothing stands in the way
+		}
+		found := rangeOne(answer.Responses[0])
+		if found == nil {
+			expected = 0
+			continue
+		}
+		record, err := decodeMember(found.Value)
+		switch {
+		case err != nil || found.Lease == 0:
+			expected = found.ModRevision // nobody's: unreadable, or left by a mirrored or restored etcd
+		case record.Instance != p.member.Instance:
+			return found, nil
+		case string(found.Value) == value && clientv3.LeaseID(found.Lease) == term.ID():
+			p.revision = found.ModRevision
+			return nil, nil //nolint:nilnil // nothing stands in the way
+		default:
+			expected = found.ModRevision // an earlier copy's
+		}
+	}
+}
+
+// Update puts the member's record anew.
+//
+// Errors: [ErrOwnerInUse] if another instance has taken its place, which it can after the record was deleted;
+// [ErrClosed]; ctx's error, after which the record may have been or may yet be put; [lease.ErrPermissionDenied].
+func (p *Presence) Update(ctx context.Context, change func(*Member)) error {
+	ctx, leave, err := p.store.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	term, release, err := p.store.holdTerm(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.left {
+		return nil
+	}
+	change(&p.member)
+	found, err := p.put(ctx, term)
+	return p.inTheWay(found, err)
+}
+
+func (p *Presence) inTheWay(found *mvccpb.KeyValue, err error) error {
+	if err != nil || found == nil {
+		return err
+	}
+	other, err := decodeMember(found.Value)
+	if err != nil {
+		return newRecordError(p.key, found.ModRevision, err)
+	}
+	return &OwnerInUseError{Member: other}
+}
+
+// Leave removes the member's record. Leaving again does nothing.
+//
+// Errors: [ErrClosed]; ctx's error; [lease.ErrPermissionDenied]. The record goes with the lease at the latest.
+func (p *Presence) Leave(ctx context.Context) error {
+	s := p.store
+	ctx, leave, err := s.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.left {
+		return nil
+	}
+	p.left = true
+	_, err = s.send(ctx, releasePart(p.key, p.revision).txn())
+	return err
+}
+
+// takeOver moves the record to a new term's lease.
+func (p *Presence) takeOver(ctx context.Context, term *lease.Term, cause error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.left {
+		return nil
+	}
+	if errors.Is(cause, lease.ErrClusterChanged) {
+		p.revision = 0 // it means something else there
+	}
+	found, err := p.put(ctx, term)
+	if err := p.inTheWay(found, err); errors.Is(err, ErrOwnerInUse) {
+		p.store.log.Error("another process has become a member under the same owner id while this one's lease was lost",
+			zap.Stringer("group", p.group), zap.String("owner", p.member.OwnerID), zap.Error(err))
+		return nil // whose partitions are whose, claims decide
+	}
+	return err
+}
+
+// renewals is what is known of the lease of the one that stands in the way.
+type renewals struct {
+	lease     clientv3.LeaseID
+	remaining int64
+	raftTerm  uint64
+	told      bool
+}
+
+// awaitEnd waits a moment for the record of another instance to go, and returns an error if that instance lives.
+func (s *Store) awaitEnd(ctx context.Context, found *mvccpb.KeyValue, known *renewals) error {
+	record, err := decodeMember(found.Value)
+	if err != nil {
+		return newRecordError(string(found.Key), found.ModRevision, err)
+	}
+	if !known.told {
+		known.told = true
+		s.log.Info("the owner id is another process's; waiting to see whether it lives",
+			zap.String("owner", record.OwnerID), zap.Time("started", record.StartedAt))
+	}
+	id := clientv3.LeaseID(found.Lease)
+	answer, err := persist(ctx, &s.latestAnswer, func(ctx context.Context) (*clientv3.LeaseTimeToLiveResponse, error) {
+		return s.client.TimeToLive(ctx, id)
+	})
+	if err != nil {
+		return err
+	}
+	same := known.lease == id && known.raftTerm == answer.GetRaftTerm()
+	if same && answer.TTL > known.remaining {
+		// A new leader gives every lease its full time again, which is no renewal.
+		return &OwnerInUseError{Member: record}
+	}
+	known.lease, known.raftTerm, known.remaining = id, answer.GetRaftTerm(), answer.TTL
+	timer := time.NewTimer(presencePoll)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
