@@ -7,91 +7,106 @@ import (
 	"sort"
 )
 
-// share sets the quotas: as many seats as there are partitions, each to the member whose count would be the lowest for
-// its weight with it (D'Hondt's order). Of seats that are equal in that, those go first that are filled already.
+// share sets the quotas. On top of what is bound already, one seat after the other goes to the member whose load, count
+// by weight, would be the lowest with it (D'Hondt's order), until each partition has one or all members are full. Of
+// equally low seats those go first that need no move, then those of the first members.
+//
+// The seats are not dealt out singly. All members are filled up to a level of load, as high as there are partitions
+// for, which bisection finds; then less than a seat for each is left.
 func (a *assignment) share() {
-	want := a.open
-	most := 0
-	for i := range a.members {
-		a.members[i].quota = a.members[i].pinned
-		want += a.members[i].pinned
-		most += a.members[i].limit
+	want, most := a.open, 0
+	for i := range a.seats {
+		s := &a.seats[i]
+		s.quota = s.bound
+		want += s.bound
+		most += s.limit()
 	}
 	want = min(want, most)
 	for {
-		// The heaviest member that can still take something measures the level to which all are filled.
-		var ref uint64
-		for i := range a.members {
-			if s := &a.members[i]; s.quota < s.limit {
-				ref = max(ref, s.weight)
-			}
+		unit := a.heaviest()
+		if unit == 0 {
+			return // all are full
 		}
-		if ref == 0 {
-			return
+		// At the level of want the heaviest has them all, unless it is full before: then the others go on without it.
+		level := sort.Search(want, func(level int) bool { return a.seatsUpTo(level+1, unit) > want })
+		dealt := 0
+		for i := range a.seats {
+			a.seats[i].quota = a.seats[i].upTo(level, unit)
+			dealt += a.seats[i].quota
 		}
-		level := sort.Search(want, func(level int) bool { return a.upTo(uint64(level+1), ref) > want })
-		total := 0
-		for i := range a.members {
-			a.members[i].quota = a.members[i].upTo(uint64(level), ref)
-			total += a.members[i].quota
-		}
-		if level < want {
-			a.shareRest(want-total, uint64(level+1), ref)
-			return
-		}
-		if total == want {
+		if level < want || dealt == want {
+			a.shareRest(want-dealt, level, unit)
 			return
 		}
 	}
 }
 
-func (a *assignment) upTo(level, ref uint64) int {
+// heaviest returns the weight of the heaviest member that is not full.
+func (a *assignment) heaviest() uint64 {
+	var heaviest uint64
+	for i := range a.seats {
+		if s := &a.seats[i]; s.quota < s.limit() {
+			heaviest = max(heaviest, s.weight)
+		}
+	}
+	return heaviest
+}
+
+// seatsUpTo returns how many seats all members have up to a load of level by unit.
+func (a *assignment) seatsUpTo(level int, unit uint64) int {
 	total := 0
-	for i := range a.members {
-		total += a.members[i].upTo(level, ref)
+	for i := range a.seats {
+		total += a.seats[i].upTo(level, unit)
 	}
 	return total
 }
 
-func (s *seats) upTo(level, ref uint64) int {
-	if s.weight > ref {
-		return s.quota // full
+// upTo returns how many seats the member has up to a load of level by unit.
+func (s *seats) upTo(level int, unit uint64) int {
+	if s.weight > unit {
+		return s.quota // it is full, or it would be the heaviest
 	}
-	hi, lo := bits.Mul64(level, s.weight)
-	n, _ := bits.Div64(hi, lo, ref)
-	return min(max(int(n), s.pinned), s.limit)
+	high, low := bits.Mul64(uint64(level), s.weight) //nolint:gosec // not negative
+	count, _ := bits.Div64(high, low, unit)
+	return min(max(int(count), s.bound), s.limit()) //nolint:gosec // at most level
 }
 
-func (a *assignment) shareRest(rest int, level, ref uint64) {
+// shareRest deals out the seats that are left when all members are filled up to a level. They are below the next level,
+// to which each member has one at most.
+func (a *assignment) shareRest(rest, level int, unit uint64) {
 	if rest == 0 {
 		return
 	}
-	var next []int32
-	for i := range a.members {
-		if s := &a.members[i]; s.upTo(level, ref) > s.quota {
-			next = append(next, int32(i))
+	var next []int
+	for i := range a.seats {
+		if s := &a.seats[i]; s.upTo(level+1, unit) > s.quota {
+			next = append(next, i)
 		}
 	}
-	slices.SortFunc(next, func(i, j int32) int {
-		s, t := &a.members[i], &a.members[j]
-		if c := compareProducts(uint64(s.quota+1), t.weight, uint64(t.quota+1), s.weight); c != 0 {
-			return c
-		}
-		if filled := s.held > s.quota; filled != (t.held > t.quota) {
-			if filled {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Compare(i, j)
+	slices.SortFunc(next, func(i, j int) int {
+		s, t := &a.seats[i], &a.seats[j]
+		return cmp.Or(compareLoads(s.quota+1, s.weight, t.quota+1, t.weight), s.compareFilled(t), cmp.Compare(i, j))
 	})
 	for _, i := range next[:rest] {
-		a.members[i].quota++
+		a.seats[i].quota++
 	}
 }
 
-func compareProducts(a, b, c, d uint64) int {
-	hi, lo := bits.Mul64(a, b)
-	hi2, lo2 := bits.Mul64(c, d)
-	return cmp.Or(cmp.Compare(hi, hi2), cmp.Compare(lo, lo2))
+// compareFilled puts members first that hold enough for one more seat than their quota.
+func (s *seats) compareFilled(t *seats) int {
+	switch filled := s.held > s.quota; {
+	case filled == (t.held > t.quota):
+		return 0
+	case filled:
+		return -1
+	default:
+		return 1
+	}
+}
+
+// compareLoads compares m/v with n/w.
+func compareLoads(m int, v uint64, n int, w uint64) int {
+	high, low := bits.Mul64(uint64(m), w)   //nolint:gosec // not negative
+	high2, low2 := bits.Mul64(uint64(n), v) //nolint:gosec // nor this
+	return cmp.Or(cmp.Compare(high, high2), cmp.Compare(low, low2))
 }
