@@ -2,7 +2,10 @@ package plan
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
+
+	"pgregory.net/rapid"
 )
 
 // draw returns a number from low to high.
@@ -100,4 +103,26 @@ func (d draw) avoid(in Input, most int) [][2]int32 {
 		pairs = append(pairs, [2]int32{int32(d(0, len(in.Partitions)-1)), int32(d(0, len(in.Members)-1))})
 	}
 	return pairs
+}
+
+func fromRapid(t *rapid.T) draw {
+	return func(low, high int) int { return rapid.IntRange(low, high).Draw(t, "number") }
+}
+
+// unequal is a group of members that have weights, some of them huge, and capacities.
+func (d draw) unequal(partitions, members int) Input {
+	in := uniform(partitions, members)
+	for i := range in.Members {
+		m := &in.Members[i]
+		switch m.Weight = d(0, 6); {
+		case d.chance(6):
+			m.Weight = math.MaxInt - m.Weight
+		case d.chance(6):
+			m.Weight = -m.Weight
+		}
+		if d.chance(3) {
+			m.Capacity = d(0, max(partitions, 1))
+		}
+	}
+	return in
 }
