@@ -50,7 +50,13 @@ export class Broker {
     this.hub = hub;
     this.bodySize = bodySize;
     this.createdAt = Date.now();
-    this.partitions = Array.from({ length: partitions }, (_, i) => new Partition(String(i)));
+    this.partitions = [];
+    this.grow(partitions);
+  }
+
+  /** Adds partitions until there are so many. A hub never loses any. */
+  grow(partitions) {
+    while (this.partitions.length < partitions) this.partitions.push(new Partition(String(this.partitions.length)));
   }
 
   /** Names of Event Hubs ignore case. */

@@ -1,7 +1,9 @@
 // The control channel for tests: one JSON command a line on stdin, one JSON answer a line on stdout, in the same order.
 //
 //   {"command": "append", "count": 10, "partition": "3"}   without a partition: in turn to all
+//   {"command": "grow", "partitions": 8}                   to so many partitions in all
 //   {"command": "stats"}
+//   {"command": "receivers"}                               who is attached, with which epoch
 //   {"command": "detach"}                                  every receiver's link, with amqp:link:detach-forced
 //   {"command": "drop"}                                    every connection, without a word
 //   {"command": "stop"}
@@ -13,8 +15,14 @@ export function control(broker, endpoint) {
     append({ count, partition }) {
       broker.generate(count, partition);
     },
+    grow({ partitions }) {
+      broker.grow(partitions);
+    },
     stats() {
       return { partitions: broker.partitions.map((p) => partitionStats(p)) };
+    },
+    receivers() {
+      return { receivers: endpoint.receivers() };
     },
     detach() {
       return { links: endpoint.detachReceivers() };

@@ -46,6 +46,11 @@ export class Endpoint {
     this.#server.close();
   }
 
+  /** Who is attached. */
+  receivers() {
+    return this.#receivers.all.map(({ partition, group, name, epoch }) => ({ partition: partition.id, group, name, epoch }));
+  }
+
   /** Ends every receiver's link as the service does when it moves a partition. */
   detachReceivers() {
     const readers = this.#receivers.all;

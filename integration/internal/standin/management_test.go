@@ -43,6 +43,20 @@ func TestProperties(t *testing.T) {
 	require.True(t, empty.LastEnqueuedOn.IsZero())
 }
 
+func TestGrow(t *testing.T) {
+	t.Parallel()
+	server := standin.Start(t, standin.Options{Partitions: 1, Events: 1})
+	ctx := testContext(t)
+	client := newConsumer(t, server, "orders", azeventhubs.DefaultConsumerGroup, noRetry)
+	server.Grow(3)
+	hub, err := client.GetEventHubProperties(ctx, nil)
+	require.NoError(t, err)
+	require.Equal(t, []string{"0", "1", "2"}, hub.PartitionIDs)
+	server.Append("2", 1)
+	requireGenerated(t, "2", 0, receive(t, newReceiver(t, client, "2", fromEarliest), 1))
+	requireGenerated(t, "0", 0, receive(t, newReceiver(t, client, "0", fromEarliest), 1))
+}
+
 func TestHubConnectionString(t *testing.T) {
 	t.Parallel()
 	server := standin.Start(t, standin.Options{Partitions: 1})

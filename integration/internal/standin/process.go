@@ -145,6 +145,11 @@ func (p *Process) Append(partition string, count int) error {
 	return p.call(command, nil)
 }
 
+// Grow adds partitions until the hub has so many.
+func (p *Process) Grow(partitions int) error {
+	return p.call(map[string]any{"command": "grow", "partitions": partitions}, nil)
+}
+
 // PartitionStats tells of one partition.
 type PartitionStats struct {
 	ID string `json:"id"`
@@ -163,6 +168,23 @@ func (p *Process) Stats() ([]PartitionStats, error) {
 	var stats struct{ Partitions []PartitionStats }
 	err := p.call(map[string]any{"command": "stats"}, &stats)
 	return stats.Partitions, err
+}
+
+// Receiver is a receiver that is attached now.
+type Receiver struct {
+	Partition string `json:"partition"`
+	Group     string `json:"group"`
+	// Name is the client's instance id.
+	Name string `json:"name"`
+	// Epoch is the owner level, or nil if the receiver has none.
+	Epoch *int64 `json:"epoch"`
+}
+
+// Receivers tells of each receiver, in the order in which they were attached.
+func (p *Process) Receivers() ([]Receiver, error) {
+	var attached struct{ Receivers []Receiver }
+	err := p.call(map[string]any{"command": "receivers"}, &attached)
+	return attached.Receivers, err
 }
 
 // DetachLinks ends the link of every receiver with amqp:link:detach-forced, as the service does when it moves a

@@ -165,6 +165,13 @@ func TestEpochs(t *testing.T) {
 	stats := server.Stats()[0]
 	require.Equal(t, 4, stats.Steals)
 	require.Equal(t, 2, stats.Links)
+	attached := server.Receivers()
+	require.Len(t, attached, 2)
+	require.NotEmpty(t, attached[0].Name)
+	attached[0].Name, attached[1].Name = "", "" // each a random UUID
+	require.Equal(t, []standin.Receiver{
+		{Partition: "0", Group: "b", Epoch: new(int64(7))}, {Partition: "0", Group: "a", Epoch: new(int64(2))},
+	}, attached)
 
 	server.Append("0", 1)
 	requireGenerated(t, "0", 1, receive(t, higher, 1))

@@ -69,6 +69,20 @@ func (s *Server) Append(partition string, count int) {
 	s.check(s.process.Append(partition, count))
 }
 
+// Grow is [Process.Grow].
+func (s *Server) Grow(partitions int) {
+	s.tb.Helper()
+	s.check(s.process.Grow(partitions))
+}
+
+// Receivers is [Process.Receivers].
+func (s *Server) Receivers() []Receiver {
+	s.tb.Helper()
+	receivers, err := s.process.Receivers()
+	s.check(err)
+	return receivers
+}
+
 // Stats is [Process.Stats].
 func (s *Server) Stats() []PartitionStats {
 	s.tb.Helper()
