@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"sync"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,28 +21,30 @@ import (
 // longEnough bounds what a test waits for. It is no measure of how long that takes.
 const longEnough = 60 * time.Second
 
-func soon(t testing.TB) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), longEnough)
-	t.Cleanup(cancel)
+func soon(tb testing.TB) context.Context {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), longEnough)
+	tb.Cleanup(cancel)
 	return ctx
 }
 
 // fleet is members of one group on one etcd, and an observer that sees the group as etcd has it.
 type fleet struct {
-	t         testing.TB
+	t         *testing.T
 	endpoints []string
 	group     etcdstore.Group
 	observer  *etcdstore.Store
 	mirror    *etcdstore.Mirror
 	client    *clientv3.Client
 	ids       []string
+	ttl       time.Duration // of the members' leases
+	members   []*testMember
 }
 
-func newFleet(t testing.TB, endpoints []string, partitions int) *fleet {
+func newFleet(t *testing.T, endpoints []string, partitions int) *fleet {
 	t.Helper()
 	f := &fleet{
-		t: t, endpoints: endpoints, ids: numbered(partitions),
+		t: t, endpoints: endpoints, ids: numbered(partitions), ttl: ttl,
 		group: etcdstore.Group{FullyQualifiedNamespace: "ns", EventHubName: t.Name(), ConsumerGroup: "group"},
 	}
 	f.client = etcdtest.NewClient(t, endpoints)
@@ -68,11 +70,11 @@ func names(ids ...string) Source {
 	return func(context.Context) ([]string, error) { return ids, nil }
 }
 
-// worker of a fleet.
+// testMember is a member that runs in the test's process.
 type testMember struct {
 	*Member
 
-	t      testing.TB
+	t      *testing.T
 	keeper *lease.Keeper
 	stop   context.CancelFunc
 	done   chan struct{}
@@ -96,8 +98,11 @@ func (f *fleet) start(id string, handler Handler, change ...func(*Options)) *tes
 	return m
 }
 
-// ttl is that of the fleet's leases.
-const ttl = 2 * time.Second
+// ttl is that of a fleet's leases. Where the race detector makes many members in one process slow, they have longTTL.
+const (
+	ttl     = 2 * time.Second
+	longTTL = 10 * time.Second
+)
 
 func (f *fleet) make(
 	id string, endpoints []string, source Source, handler Handler, change ...func(*Options),
@@ -105,7 +110,7 @@ func (f *fleet) make(
 	f.t.Helper()
 	client := etcdtest.NewClient(f.t, endpoints)
 	log := zaptest.NewLogger(f.t, zaptest.Level(zap.WarnLevel))
-	keeper, err := lease.NewKeeper(soon(f.t), client, &lease.Options{TTL: ttl, Logger: log})
+	keeper, err := lease.NewKeeper(soon(f.t), client, &lease.Options{TTL: f.ttl, Logger: log})
 	require.NoError(f.t, err)
 	store, err := etcdstore.New(client, keeper, &etcdstore.Options{Logger: log})
 	require.NoError(f.t, err)
@@ -116,7 +121,12 @@ func (f *fleet) make(
 	member, err := New(store, f.group, source, handler, &options)
 	require.NoError(f.t, err)
 	m := &testMember{Member: member, t: f.t, keeper: keeper, done: make(chan struct{})}
+	f.members = append(f.members, m)
 	f.t.Cleanup(func() {
+		// All of them at once: one after the other they would hand on what they have.
+		for _, other := range f.members {
+			other.end()
+		}
 		m.leave()
 		_ = keeper.Close(context.Background())
 	})
@@ -132,13 +142,19 @@ func (m *testMember) run() {
 	}()
 }
 
+// end tells the member to leave.
+func (m *testMember) end() {
+	if m.stop != nil {
+		m.stop()
+	}
+}
+
 // leave has the member leave and waits until it has.
 func (m *testMember) leave() {
-	if m.stop == nil {
-		return
+	m.end()
+	if m.stop != nil {
+		<-m.done
 	}
-	m.stop()
-	<-m.done
 }
 
 // await waits until the group as the observer sees it is as it should be, and returns it.
@@ -167,7 +183,7 @@ func owners(s *etcdstore.Snapshot) map[string]int {
 	return count
 }
 
-// balanced reports whether all partitions are owned by that many members, none of which has more than one above another.
+// balanced reports whether all partitions are owned by that many members, none of which has two more than another.
 func (f *fleet) balanced(members int) func(*etcdstore.Snapshot) bool {
 	return func(s *etcdstore.Snapshot) bool {
 		counts := owners(s)
@@ -182,21 +198,64 @@ func (f *fleet) balanced(members int) func(*etcdstore.Snapshot) bool {
 	}
 }
 
-// record keeps what a fleet's handlers did.
-type record struct {
-	mu     sync.Mutex
-	starts map[string]int // by partition
-	moves  int
-}
-
-func (r *record) handler(ctx context.Context, p *Partition) error {
-	r.mu.Lock()
-	if r.starts == nil {
-		r.starts = make(map[string]int)
-	}
-	r.starts[p.ID()]++
-	r.mu.Unlock()
-	return idleHandler(ctx, p)
-}
-
 func memberName(i int) string { return fmt.Sprintf("member-%03d", i) }
+
+// change is one change of an ownership, as etcd has kept it.
+type change struct {
+	revision  int64
+	partition string
+	owned     bool
+}
+
+// history returns how the group's ownerships have changed after a revision.
+func (f *fleet) history(after int64) []change {
+	f.t.Helper()
+	ctx := soon(f.t)
+	// What is told before this is all that there was. Members do not know this control, and leave it alone.
+	const last = "last"
+	f.put("control", last, "")
+	var changes []change
+	prefix, end := f.key("ownership", ""), f.key("control", last)
+	watch := f.client.Watch(ctx, f.key("", ""), clientv3.WithPrefix(), clientv3.WithRev(after+1))
+	for resp := range watch {
+		require.NoError(f.t, resp.Err())
+		for _, e := range resp.Events {
+			key := string(e.Kv.Key)
+			if partition, is := strings.CutPrefix(key, prefix); is {
+				changes = append(changes, change{e.Kv.ModRevision, partition, e.Type == clientv3.EventTypePut})
+			}
+		}
+		if n := len(resp.Events); n > 0 && string(resp.Events[n-1].Kv.Key) == end {
+			return changes
+		}
+	}
+	f.t.Fatalf("etcd did not tell what happened after revision %d: %v", after, ctx.Err())
+	return nil
+}
+
+// claims counts the claims that were won after a revision.
+func (f *fleet) claims(after int64) int {
+	f.t.Helper()
+	n := 0
+	for _, c := range f.history(after) {
+		if c.owned {
+			n++
+		}
+	}
+	return n
+}
+
+func (f *fleet) key(kind, name string) string {
+	prefix := "/tenure/v1/" + f.group.String() + "/"
+	if kind == "" {
+		return prefix
+	}
+	return prefix + kind + "/" + name
+}
+
+// put writes a control, or whatever else a test needs.
+func (f *fleet) put(kind, name, value string, options ...clientv3.OpOption) {
+	f.t.Helper()
+	_, err := f.client.Put(soon(f.t), f.key(kind, name), value, options...)
+	require.NoError(f.t, err)
+}

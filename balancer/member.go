@@ -74,8 +74,8 @@ func New(
 // OwnerID returns the member's owner id.
 func (m *Member) OwnerID() string { return m.options.OwnerID }
 
-// Run joins the group and works in it until ctx ends; then it drains every partition, leaves, closes the store's keeper,
-// which revokes the lease and so frees at once whatever is left, and returns nil. It can be called once.
+// Run joins the group and works in it until ctx ends; then it drains every partition, leaves, closes the store's
+// keeper, which revokes the lease and so frees at once whatever is left, and returns nil. It can be called once.
 //
 // It ends by itself with an error if it cannot go on: [etcdstore.ErrOwnerInUse]; [lease.ErrPermissionDenied];
 // [etcdstore.ErrTooManyPartitions]; [lease.ErrClosed] or [etcdstore.ErrClosed] if the keeper or the store was closed;

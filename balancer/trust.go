@@ -79,7 +79,7 @@ func followTerm(ctx context.Context, term *lease.Term, begun, ended func(*trust)
 			return
 		}
 		t := &trust{term: term, grace: grace, owned: owned}
-		t.ctx, t.end = context.WithCancelCause(owned)
+		t.ctx, t.end = context.WithCancelCause(owned) //nolint:fatcontext // Each stretch has its own, none the one before.
 		begun(t)
 		lasts := pass(ctx, term, func() time.Duration { return term.Remaining() - grace })
 		t.end(ErrTrustEnded)

@@ -14,28 +14,77 @@ type view struct {
 	*etcdstore.Snapshot
 
 	input      plan.Input
+	etags      []string         // of the partitions' ownerships, empty where there is none
 	index      map[string]int   // of partitions
 	memberAt   map[string]int32 // of members
 	hasForeign bool
 	empty      bool // nobody owns anything
 }
 
-func newView(s *etcdstore.Snapshot) *view {
-	v := &view{Snapshot: s, index: make(map[string]int, len(s.Controls.Partitions)), empty: true}
+// newView returns the view of a snapshot. The view before lends the index of partitions that are still the same.
+func newView(s *etcdstore.Snapshot, before *view) *view {
+	v := &view{Snapshot: s}
 	v.input.Partitions = s.Controls.Partitions
-	for i, id := range v.input.Partitions {
-		v.index[id] = i
+	if before != nil && slices.Equal(before.input.Partitions, v.input.Partitions) {
+		v.index = before.index
+	} else {
+		v.index = make(map[string]int, len(v.input.Partitions))
+		for i, id := range v.input.Partitions {
+			v.index[id] = i
+		}
 	}
-	v.addMembers()
 	v.addOwners()
 	v.addReserved()
 	v.addControls()
 	return v
 }
 
-// addMembers lists the members, and as foreign ones those owners that are none and are not merely leaving theirs for a
-// while.
-func (v *view) addMembers() {
+// addOwners lists the members and says who owns what.
+func (v *view) addOwners() {
+	owners := make([]string, len(v.input.Partitions))
+	v.etags = make([]string, len(v.input.Partitions))
+	foreign := make(map[string]bool)
+	v.empty = true
+	latest := "" // partitions that are neighbours often have the same owner
+	see := func(o etcdstore.Ownership) {
+		if o.OwnerID == latest {
+			return
+		}
+		v.empty, latest = false, o.OwnerID
+		if _, member := v.Members[o.OwnerID]; !member && o.OwnerID != "" {
+			foreign[o.OwnerID] = true
+		}
+	}
+	listed := 0
+	for i, id := range v.input.Partitions {
+		if o, found := v.Ownerships[id]; found {
+			listed++
+			v.etags[i], owners[i] = o.ETag, o.OwnerID
+			see(o)
+		}
+	}
+	if listed < len(v.Ownerships) {
+		for _, o := range v.Ownerships {
+			see(o)
+		}
+	}
+	v.addMembers(foreign)
+	v.input.Owner = v.none()
+	latest = ""
+	at := plan.None
+	for i, id := range owners {
+		if id != latest {
+			latest, at = id, plan.None
+			if id != "" {
+				at = v.memberAt[id]
+			}
+		}
+		v.input.Owner[i] = at
+	}
+}
+
+// addMembers lists the members, and as foreign ones those owners that are none.
+func (v *view) addMembers(foreign map[string]bool) {
 	for id, m := range v.Members {
 		_, drained := v.Controls.Drained[id]
 		_, cordoned := v.Controls.Cordoned[id]
@@ -43,35 +92,16 @@ func (v *view) addMembers() {
 			ID: id, Weight: m.Weight, Capacity: m.Capacity, Cordoned: cordoned, Draining: drained || m.Leaving,
 		})
 	}
-	foreign := make(map[string]bool)
-	for _, o := range v.Ownerships {
-		if _, member := v.Members[o.OwnerID]; !member && o.OwnerID != "" {
-			foreign[o.OwnerID] = true
-		}
-	}
 	for id := range foreign {
 		v.input.Members = append(v.input.Members, plan.Member{ID: id, Foreign: true})
 		if _, away := v.Reserved[id]; !away {
-			v.hasForeign = true
+			v.hasForeign = true // and not merely gone for a while
 		}
 	}
 	slices.SortFunc(v.input.Members, func(a, b plan.Member) int { return cmp.Compare(a.ID, b.ID) })
 	v.memberAt = make(map[string]int32, len(v.input.Members))
-	for i, m := range v.input.Members {
-		v.memberAt[m.ID] = int32(i)
-	}
-}
-
-func (v *view) addOwners() {
-	v.input.Owner = v.none()
-	for partition, o := range v.Ownerships {
-		if o.OwnerID == "" {
-			continue
-		}
-		v.empty = false
-		if i, ok := v.index[partition]; ok {
-			v.input.Owner[i] = v.memberAt[o.OwnerID]
-		}
+	for i := range v.input.Members {
+		v.memberAt[v.input.Members[i].ID] = int32(i)
 	}
 }
 
@@ -124,7 +154,7 @@ func (v *view) addControls() {
 func (v *view) avoid(partition, owner string) {
 	i, known := v.index[partition]
 	if at, present := v.memberAt[owner]; known && present {
-		v.input.Avoid = append(v.input.Avoid, [2]int32{int32(i), at})
+		v.input.Avoid = append(v.input.Avoid, [2]int32{int32(i), at}) //nolint:gosec // There are fewer.
 	}
 }
 
@@ -155,11 +185,8 @@ func (v *view) without(suspects map[string][]string) []int32 {
 	return plan.Assign(more.input)
 }
 
-// free tells whether nobody owns a partition, and the etag to claim it with.
-func (v *view) free(partition string) (etag string, free bool) {
-	o, found := v.Ownerships[partition]
-	return o.ETag, !found || o.OwnerID == ""
-}
+// free reports whether nobody owns a partition.
+func (v *view) free(partition int) bool { return v.input.Owner[partition] == plan.None }
 
 // differs tells in a few words what planning rests on in v and did not in before. It is empty if nothing has changed
 // but owners.

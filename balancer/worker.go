@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"time"
@@ -33,14 +34,21 @@ type worker struct {
 	mirror      *etcdstore.Mirror
 	view        *view
 	to          []int32 // the plan for view, nil if it is to be made
+	confirmed   int64   // the revision up to which the view was found to tell all
+	confirming  bool
+	without     []int32 // the plan for view without those that are stuck, nil if it is to be made or nobody is
 	trust       *trust  // nil while there is none
 
 	slots   map[string]*slot
+	at      []*slot         // the slots of view's partitions, in their order
 	known   map[string]bool // partitions that the source has named
 	askNow  chan struct{}
 	adding  bool // partitions are being added
 	pending []*slot
 	freeing bool // a release of several is under way
+
+	// lookAt is when the group is looked at again at the earliest.
+	lookedAt, lookAt time.Time
 
 	// When what planning rests on last changed, and when it first did since it was settled.
 	changedAt, unsettledAt time.Time
@@ -132,10 +140,24 @@ func (w *worker) fail(err error) {
 	}
 }
 
+// After a member has looked at the group and done what that called for, it leaves it alone for a while: changes that
+// come close together are looked at together.
+const (
+	restLeast  = 10 * time.Millisecond
+	restFactor = 4 // times what that took, but no longer than
+	restMost   = 100 * time.Millisecond
+)
+
 // work works until ctx ends, or something fails for good.
 func (w *worker) work(ctx context.Context) error {
 	for w.fatal == nil {
 		w.step()
+		if !w.lookedAt.IsZero() {
+			// Where a large group changes fast and the processor is scarce, looking at every change would leave nothing for
+			// the renewal of leases and for the handlers; and whoever loses its lease makes more changes.
+			w.lookAt = time.Now().Add(min(max(restLeast, restFactor*time.Since(w.lookedAt)), restMost))
+			w.lookedAt = time.Time{}
+		}
 		if !w.await(ctx.Done()) {
 			return nil
 		}
@@ -145,6 +167,11 @@ func (w *worker) work(ctx context.Context) error {
 
 // await waits for something to happen and takes it in. It reports false if stop is closed instead.
 func (w *worker) await(stop <-chan struct{}) bool {
+	changed := w.view.Changed()
+	if time.Now().Before(w.lookAt) {
+		changed = nil
+		w.wakeBy(w.lookAt)
+	}
 	select {
 	case <-stop:
 		return false
@@ -163,12 +190,13 @@ func (w *worker) await(stop <-chan struct{}) bool {
 				return true
 			}
 		}
-	case <-w.view.Changed():
+	case <-changed:
 		if err := w.mirror.Err(); err != nil {
 			w.fail(err)
 			w.view.Snapshot = w.quiet()
 			return true
 		}
+		w.lookedAt = time.Now()
 		w.observe(w.mirror.Snapshot())
 	case <-w.wake.C:
 		w.wakeAt = time.Time{}
@@ -197,7 +225,13 @@ func (w *worker) wakeBy(at time.Time) {
 func (w *worker) observe(s *etcdstore.Snapshot) {
 	now := time.Now()
 	before := w.view
-	w.view, w.to = newView(s), nil
+	w.view, w.to, w.without = newView(s, before), nil, nil
+	if before == nil || !slices.Equal(before.input.Partitions, w.view.input.Partitions) {
+		w.at = make([]*slot, len(w.view.input.Partitions))
+		for i, id := range w.view.input.Partitions {
+			w.at[i] = w.slot(id)
+		}
+	}
 	w.mixed.Store(w.view.hasForeign)
 	if why := w.view.differs(before); why != "" {
 		w.why = why
@@ -213,9 +247,9 @@ func (w *worker) observe(s *etcdstore.Snapshot) {
 				zap.Error(bad))
 		}
 	}
-	for id, o := range s.Ownerships {
-		if o.OwnerID != w.options.OwnerID {
-			w.slot(id).lastOwner = o.OwnerID
+	for i, owner := range w.view.input.Owner {
+		if owner != plan.None {
+			w.at[i].lastOwner = w.view.input.Members[owner].ID
 		}
 	}
 	if w.trust == nil || w.trust.lapsed() {
@@ -239,11 +273,25 @@ func (w *worker) settledAt() time.Time {
 	return last
 }
 
+// elsewhere returns the slots of partitions that are not among the group's.
+func (w *worker) elsewhere() iter.Seq[*slot] {
+	return func(yield func(*slot) bool) {
+		if len(w.slots) == len(w.at) {
+			return
+		}
+		for id, s := range w.slots {
+			if _, listed := w.view.index[id]; !listed && !yield(s) {
+				return
+			}
+		}
+	}
+}
+
 // findLost finds partitions whose records are not this member's any more.
 func (w *worker) findLost() {
-	for _, s := range w.slots {
+	find := func(s *slot) {
 		if !s.phase.held() || revisionOf(s.ownership) > w.view.Revision {
-			continue
+			return
 		}
 		o, found := w.view.Ownerships[s.id]
 		switch {
@@ -252,6 +300,12 @@ func (w *worker) findLost() {
 		case o.ETag != s.ownership.ETag:
 			w.lose(s, "taken by "+o.OwnerID, etcdstore.ErrOwnershipLost)
 		}
+	}
+	for _, s := range w.at {
+		find(s)
+	}
+	for s := range w.elsewhere() {
+		find(s)
 	}
 }
 
@@ -356,8 +410,7 @@ func (w *worker) act(now time.Time, me int32) {
 	var claims batches
 	var moves []*slot
 	suspects := w.findStuck(now, me, settled)
-	for i, id := range w.view.input.Partitions {
-		s := w.slot(id)
+	for i, s := range w.at {
 		if w.to[i] != me {
 			if s.phase == idle {
 				continue
@@ -376,22 +429,19 @@ func (w *worker) act(now time.Time, me int32) {
 			}
 			claims.add(s, s.ownership.ETag, etcdstore.ClaimOptions{Anew: true})
 		case s.phase == idle:
-			etag, free := w.view.free(id)
 			switch {
-			case !free:
+			case !w.view.free(i):
 			case s.seenAt >= w.view.Revision && now.Before(s.retryAt):
 				w.wakeBy(s.retryAt)
 			case w.view.empty && !settled:
 				w.wakeBy(settledAt)
 			default:
-				claims.add(s, etag, etcdstore.ClaimOptions{Reason: w.reasonToClaim(s)})
+				claims.add(s, w.view.etags[i], etcdstore.ClaimOptions{Reason: w.reasonToClaim(s)})
 			}
 		}
 	}
-	for id, s := range w.slots {
-		if _, exists := w.view.index[id]; !exists {
-			moves = w.mayMove(moves, s)
-		}
+	for s := range w.elsewhere() {
+		moves = w.mayMove(moves, s)
 	}
 	w.takeStuck(&claims, suspects, me)
 	if len(moves) > 0 && !settled {
@@ -417,10 +467,10 @@ func (w *worker) mayMove(moves []*slot, s *slot) []*slot {
 
 // reasonToClaim says why a partition comes to this member, for its record.
 func (w *worker) reasonToClaim(s *slot) string {
-	switch {
-	case s.lastOwner == "":
+	switch s.lastOwner {
+	case "":
 		return "nobody had it"
-	case s.lastOwner == w.options.OwnerID:
+	case w.options.OwnerID:
 		return "its owner is back"
 	}
 	if _, here := w.view.Members[s.lastOwner]; here {

@@ -179,13 +179,13 @@ func newControls() Controls {
 }
 
 // clone copies the maps, which change in place. Partitions are replaced as a whole.
-func (c Controls) clone() Controls {
-	avoid := make(map[string]map[string]string, len(c.Avoid))
+func (c *Controls) clone() Controls {
+	copied := *c
+	copied.Avoid = make(map[string]map[string]string, len(c.Avoid))
 	for partition, of := range c.Avoid {
-		avoid[partition] = maps.Clone(of)
+		copied.Avoid[partition] = maps.Clone(of)
 	}
-	c.Avoid = avoid
-	c.Cordoned, c.Drained = maps.Clone(c.Cordoned), maps.Clone(c.Drained)
-	c.Pinned, c.Paused = maps.Clone(c.Pinned), maps.Clone(c.Paused)
-	return c
+	copied.Cordoned, copied.Drained = maps.Clone(c.Cordoned), maps.Clone(c.Drained)
+	copied.Pinned, copied.Paused = maps.Clone(c.Pinned), maps.Clone(c.Paused)
+	return copied
 }

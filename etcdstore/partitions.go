@@ -81,7 +81,7 @@ func (s *Store) AddPartitions(ctx context.Context, group Group, ids []string) er
 //
 // Errors: [ErrInvalidArgument] before anything is sent; [ErrClosed]; ctx's error; [lease.ErrPermissionDenied].
 func (s *Store) Readmit(ctx context.Context, group Group, ownerID string, partitions ...string) error {
-	return s.avoid(ctx, group, ownerID, partitions, func(ctx context.Context, key string) (clientv3.Op, error) {
+	return s.avoid(ctx, group, ownerID, partitions, func(_ context.Context, key string) (clientv3.Op, error) {
 		return clientv3.OpDelete(key), nil
 	})
 }

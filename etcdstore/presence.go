@@ -70,7 +70,7 @@ func (s *Store) Join(ctx context.Context, group Group, member Member) (*Presence
 	}
 	defer leave()
 	p := &Presence{store: s, group: group, key: s.keys.key(group, kindMember, member.OwnerID), member: member}
-	var other renewals
+	var first renewals
 	for {
 		found, err := p.tryJoin(ctx)
 		if err != nil {
@@ -79,7 +79,7 @@ func (s *Store) Join(ctx context.Context, group Group, member Member) (*Presence
 		if found == nil {
 			return p, nil
 		}
-		if err := s.awaitEnd(ctx, found, &other); err != nil {
+		if err := s.awaitEnd(ctx, found, &first); err != nil {
 			return nil, err
 		}
 	}
@@ -214,38 +214,47 @@ func (p *Presence) takeOver(ctx context.Context, term *lease.Term, cause error) 
 	return err
 }
 
-// renewals is what is known of the lease of the one that stands in the way.
+// renewals is what was first seen of the lease of the one that stands in the way.
 type renewals struct {
-	lease     clientv3.LeaseID
-	remaining int64
-	raftTerm  uint64
-	told      bool
+	lease    clientv3.LeaseID
+	raftTerm uint64
+	ttl      int64     // whole seconds, rounded down
+	at       time.Time // that was known by then
+}
+
+// clockTolerance is how much faster than etcd's this machine's clock may run.
+const clockTolerance = 0.1
+
+// renewed reports whether the lease has more time left than it would have without a renewal.
+func (r *renewals) renewed(ttl int64, asked time.Time) bool {
+	passed := asked.Sub(r.at).Seconds() * (1 - clockTolerance)
+	return ttl > 0 && float64(ttl) >= float64(r.ttl+1)-passed
 }
 
 // awaitEnd waits a moment for the record of another instance to go, and returns an error if that instance lives.
-func (s *Store) awaitEnd(ctx context.Context, found *mvccpb.KeyValue, known *renewals) error {
+func (s *Store) awaitEnd(ctx context.Context, found *mvccpb.KeyValue, first *renewals) error {
 	record, err := decodeMember(found.Value)
 	if err != nil {
 		return newRecordError(string(found.Key), found.ModRevision, err)
 	}
-	if !known.told {
-		known.told = true
+	if first.lease == 0 {
 		s.log.Info("the owner id is another process's; waiting to see whether it lives",
 			zap.String("owner", record.OwnerID), zap.Time("started", record.StartedAt))
 	}
 	id := clientv3.LeaseID(found.Lease)
+	asked := time.Now()
 	answer, err := persist(ctx, &s.latestAnswer, func(ctx context.Context) (*clientv3.LeaseTimeToLiveResponse, error) {
 		return s.client.TimeToLive(ctx, id)
 	})
 	if err != nil {
 		return err
 	}
-	same := known.lease == id && known.raftTerm == answer.GetRaftTerm()
-	if same && answer.TTL > known.remaining {
-		// A new leader gives every lease its full time again, which is no renewal.
+	switch raftTerm := answer.GetRaftTerm(); {
+	case first.lease != id || first.raftTerm != raftTerm: // a new leader gives every lease its full time again
+		*first = renewals{lease: id, raftTerm: raftTerm, ttl: answer.TTL, at: time.Now()}
+	case first.renewed(answer.TTL, asked):
 		return &OwnerInUseError{Member: record}
 	}
-	known.lease, known.raftTerm, known.remaining = id, answer.GetRaftTerm(), answer.TTL
 	timer := time.NewTimer(presencePoll)
 	defer timer.Stop()
 	select {

@@ -25,8 +25,8 @@ type Reservation struct {
 }
 
 // Reserve keeps partitions for an owner until it has been gone for grace after its lease has ended, as long as nobody
-// owns them and no member has that owner id: until then others leave them alone. Grace is in whole seconds. The record is
-// renewed until the store closes, and then left to run out.
+// owns them and no member has that owner id: until then others leave them alone. Grace is in whole seconds. The record
+// is renewed until the store closes, and then left to run out.
 //
 // Errors: [ErrInvalidArgument] before anything is sent; [ErrNoKeeper]; [ErrClosed]; ctx's error;
 // [lease.ErrPermissionDenied].

@@ -51,7 +51,7 @@ type Store struct {
 	owners    map[string]seenOwner     // by ownership key: who was last listed there
 	strays    map[strayKey]*strayWatch // groups in which a copy of an unanswered claim may still land
 	presences []*Presence
-	lastClaim time.Time                // times of claims rise, whatever the wall clock does
+	lastClaim time.Time // times of claims rise, whatever the wall clock does
 	closed    bool
 	writer    *writer
 	lives     context.Context // ends when the store closes

@@ -22,9 +22,10 @@ type WatchOptions struct {
 // lost connections by listing again, and lists again every ten minutes or so in any case. While etcd cannot be reached
 // it shows what was last seen: it is for noticing and for looking, and what is decided on it must be compared in etcd.
 type Mirror struct {
-	store   *Store
-	end     context.CancelCauseFunc
-	stopped chan struct{}
+	store    *Store
+	end      context.CancelCauseFunc
+	stopped  chan struct{}
+	from, to string // the range of keys that it follows
 
 	mu      sync.Mutex
 	current Snapshot      // the maps change in place and are never handed out
@@ -88,6 +89,7 @@ func (s *Store) Watch(ctx context.Context, group Group, options *WatchOptions) (
 		}
 	}
 	f.apply = m.apply
+	m.from, m.to = f.from, f.to
 	s.running.Go(func() {
 		defer close(m.stopped)
 		m.stop(s.follow(lives, f))
@@ -119,6 +121,24 @@ func (m *Mirror) Snapshot() *Snapshot {
 		m.view = &view
 	}
 	return m.view
+}
+
+// UpToDate asks etcd whether a snapshot of the mirror still tells what there is. It is for what rests on nothing having
+// happened, as snapshots can be late and leave out what was undone soon. That something was deleted does not count.
+//
+// Errors: [ErrClosed]; ctx's error; [lease.ErrPermissionDenied].
+func (m *Mirror) UpToDate(ctx context.Context, s *Snapshot) (bool, error) {
+	ctx, leave, err := m.store.enter(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer leave()
+	answer, err := m.store.read(ctx, m.from, clientv3.WithRange(m.to), clientv3.WithMinModRev(s.Revision+1),
+		clientv3.WithKeysOnly(), clientv3.WithLimit(1))
+	if err != nil {
+		return false, err
+	}
+	return len(answer.Kvs) == 0, nil
 }
 
 // Err returns why the mirror follows its group no longer, or nil while it does: [ErrClosed], or

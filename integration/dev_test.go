@@ -22,7 +22,7 @@ func TestDevConsumersShareAFolder(t *testing.T) {
 		require.NoError(t, fleet.AwaitDevEtcd(ctx, folder))
 	})
 	hub := standin.Start(t, standin.Options{Partitions: 4, AppendRate: 200})
-	f := newFleet(t, hub, nil, "--dev", "--dev-dir", folder, "--dev-linger", "1s")
+	f := newFleet(t, onSDK(hub), nil, "--dev", "--dev-dir", folder, "--dev-linger", "1s")
 	f.start("a")
 	f.awaitShared("a")
 	f.start("b")

@@ -14,7 +14,6 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/tenure-go/tenure/integration/internal/fleet"
-	"github.com/tenure-go/tenure/integration/internal/standin"
 	"github.com/tenure-go/tenure/internal/etcdtest"
 )
 
@@ -29,10 +28,10 @@ const (
 	tail = 40
 )
 
-// testFleet is several processes of tenure consume on one hub and one etcd, and all that has been seen of them.
+// testFleet is several processes of tenure consume on one stream and one etcd, and all that has been seen of them.
 type testFleet struct {
 	t      *testing.T
-	hub    *standin.Server
+	stream stream
 	client *clientv3.Client // nil where the etcd is that of --dev
 	flags  []string
 
@@ -64,14 +63,11 @@ type printed struct {
 }
 
 // newFleet makes a fleet without members. Where endpoints are none, flags say which etcd is used.
-func newFleet(t *testing.T, hub *standin.Server, endpoints []string, flags ...string) *testFleet {
+func newFleet(t *testing.T, stream stream, endpoints []string, flags ...string) *testFleet {
 	t.Helper()
+	common := []string{"--log-level", "debug", "--ttl", ttl.String(), "--checkpoint-interval", "1s"}
 	f := &testFleet{
-		t: t, hub: hub,
-		flags: append([]string{
-			"--log-level", "debug", "--ttl", ttl.String(), "--update-interval", updateInterval.String(),
-			"--checkpoint-interval", "1s",
-		}, flags...),
+		t: t, stream: stream, flags: slices.Concat(common, stream.flags(), flags),
 		consumers: make(map[string]*fleet.Consumer),
 		ending:    make(map[string]bool),
 		exited:    make(map[string]int),
@@ -132,7 +128,7 @@ func (f *testFleet) names() []string {
 func (f *testFleet) start(names ...string) {
 	f.t.Helper()
 	for _, name := range names {
-		c, err := fleet.Start(name, binary(f.t), f.hub.HubConnectionString(), f.flags, f)
+		c, err := fleet.Start(name, binary(f.t), f.stream.connectionString(), f.flags, f)
 		require.NoError(f.t, err)
 		f.consumers[name] = c
 	}
@@ -168,7 +164,7 @@ func (f *testFleet) Printed(consumer string, event fleet.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p := event.Partition
-	if body := fmt.Sprintf(`{"partition":%q,"n":%d}`, p, event.SequenceNumber); event.Body != body {
+	if event.Body != f.stream.body(p, event.SequenceNumber) {
 		f.entries[consumer] = append(f.entries[consumer], fleet.Entry{Line: "printed with another's body: " + event.Body})
 	}
 	at := place{consumer, p}
@@ -214,8 +210,8 @@ func (f *testFleet) followRecords() {
 	following.Go(func() {
 		for response := range f.client.Watch(ctx, everything, clientv3.WithFromKey(), clientv3.WithRev(1)) {
 			f.mu.Lock()
-			for _, event := range response.Events {
-				switch r := recordOf(event); r.kind {
+			for _, r := range recordsOf(response.Events) {
+				switch r.kind {
 				case "ownership":
 					f.owner[r.partition] = r.OwnerID
 				case "checkpoint":
@@ -266,7 +262,7 @@ func (f *testFleet) hasExited(name string) bool {
 // own.
 func (f *testFleet) awaitShared(names ...string) {
 	f.t.Helper()
-	partitions := len(f.hub.Stats())
+	partitions := len(f.stream.last())
 	began := time.Now()
 	f.await(fmt.Sprintf("%v share the partitions", names), func() bool {
 		shares := make(map[string]int)
@@ -298,7 +294,8 @@ func (f *testFleet) awaitCheckpoints(name string) (held []string) {
 				held = append(held, partition)
 			}
 		}
-		return !slices.ContainsFunc(held, func(partition string) bool { return !f.checkpointed[place{name, partition}] })
+		missing := func(partition string) bool { return !f.checkpointed[place{name, partition}] }
+		return len(held) > 0 && !slices.ContainsFunc(held, missing)
 	})
 	slices.Sort(held)
 	return held
@@ -354,16 +351,16 @@ func (f *testFleet) awaitTakenOver(
 	return all, longest
 }
 
-// awaitCaughtUp waits until all events that are in the hub now have been printed, and returns how many they are.
+// awaitCaughtUp waits until all events that are in the stream now have been printed, and returns how many they are.
 func (f *testFleet) awaitCaughtUp() (events int64) {
 	f.t.Helper()
-	stats := f.hub.Stats()
-	for _, partition := range stats {
-		events += partition.LastSequenceNumber + 1
+	last := f.stream.last()
+	for _, sequence := range last {
+		events += sequence + 1
 	}
 	f.await("every event is printed", func() bool {
-		for _, partition := range stats {
-			if f.covered[partition.ID] <= partition.LastSequenceNumber {
+		for partition, sequence := range last {
+			if f.covered[partition] <= sequence {
 				return false
 			}
 		}
@@ -376,6 +373,11 @@ func (f *testFleet) awaitCaughtUp() (events int64) {
 func (f *testFleet) logged(consumer, message string) []fleet.Entry {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.loggedLocked(consumer, message)
+}
+
+// loggedLocked is logged for conditions.
+func (f *testFleet) loggedLocked(consumer, message string) []fleet.Entry {
 	var found []fleet.Entry
 	for _, entry := range f.entries[consumer] {
 		if entry.Message == message {

@@ -16,7 +16,7 @@ import (
 func TestKilledConsumersPartitionsMove(t *testing.T) {
 	t.Parallel()
 	const limit = ttl + time.Second + 3*updateInterval
-	f := newFleet(t, moderateHub(t), etcdtest.Start(t).Endpoints())
+	f := newFleet(t, onSDK(moderateHub(t)), etcdtest.Start(t).Endpoints())
 	f.start("a", "b", "c", "d")
 	f.awaitShared("a", "b", "c", "d")
 

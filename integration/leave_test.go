@@ -15,7 +15,7 @@ func TestLeavingConsumerHandsOver(t *testing.T) {
 	t.Parallel()
 	const limit = 3 * updateInterval
 	// Who only exits would sit on its partitions for longer than the limit.
-	f := newFleet(t, moderateHub(t), etcdtest.Start(t).Endpoints(), "--ttl", "10s")
+	f := newFleet(t, onSDK(moderateHub(t)), etcdtest.Start(t).Endpoints(), "--ttl", "10s")
 	f.start("a", "b", "c", "d")
 	f.awaitShared("a", "b", "c", "d")
 

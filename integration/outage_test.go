@@ -16,7 +16,7 @@ func TestConsumersOutliveAnEtcdOutage(t *testing.T) {
 	t.Parallel()
 	const outage = 30 * time.Second
 	etcd := etcdtest.Start(t)
-	f := newFleet(t, moderateHub(t), etcd.Endpoints())
+	f := newFleet(t, onSDK(moderateHub(t)), etcd.Endpoints())
 	f.start("a", "b", "c", "d")
 	f.awaitShared("a", "b", "c", "d")
 
@@ -32,7 +32,7 @@ func TestConsumersOutliveAPausedLeader(t *testing.T) {
 	t.Parallel()
 	const pause = 3 * ttl
 	etcd := etcdtest.StartProcesses(t, 3)
-	f := newFleet(t, moderateHub(t), etcd.Endpoints())
+	f := newFleet(t, onSDK(moderateHub(t)), etcd.Endpoints())
 	f.start("a", "b", "c", "d")
 	f.awaitShared("a", "b", "c", "d")
 

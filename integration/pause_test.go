@@ -14,7 +14,7 @@ import (
 // goes back, and it gets a share again.
 func TestPausedConsumersLateCheckpointsAreRejected(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, moderateHub(t), etcdtest.Start(t).Endpoints())
+	f := newFleet(t, onSDK(moderateHub(t)), etcdtest.Start(t).Endpoints())
 	f.start("a", "b", "c", "d")
 	f.awaitShared("a", "b", "c", "d")
 

@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -19,23 +20,36 @@ const everything = "\x00"
 type record struct {
 	kind, partition string // checkpoint or ownership; the rest is not looked at
 	revision        int64
+	deleted         bool
 
 	OwnerID        string `json:"owner_id"` // "" also where the record was deleted
 	SequenceNumber int64  `json:"sequence_number"`
 }
 
 func recordOf(event *clientv3.Event) record {
+	r := record{revision: event.Kv.ModRevision, deleted: event.Type == clientv3.EventTypeDelete}
 	parts := strings.Split(string(event.Kv.Key), "/")
-	if len(parts) < 2 {
-		return record{}
+	if len(parts) < 2 || !r.deleted && json.Unmarshal(event.Kv.Value, &r) != nil {
+		return r
 	}
-	r := record{kind: parts[len(parts)-2], partition: parts[len(parts)-1], revision: event.Kv.ModRevision}
-	if event.Type == clientv3.EventTypePut {
-		if err := json.Unmarshal(event.Kv.Value, &r); err != nil {
-			return record{}
-		}
-	}
+	r.kind, r.partition = parts[len(parts)-2], parts[len(parts)-1]
 	return r
+}
+
+// recordsOf returns changes in order. A revision may change an ownership and a checkpoint: the checkpoint is the former
+// owner's, and so comes first.
+func recordsOf(events []*clientv3.Event) []record {
+	var all []record
+	for _, event := range events {
+		all = append(all, recordOf(event))
+	}
+	slices.SortStableFunc(all, func(a, b record) int {
+		if a.revision == b.revision && a.kind != b.kind {
+			return strings.Compare(a.kind, b.kind)
+		}
+		return cmp.Compare(a.revision, b.revision)
+	})
+	return all
 }
 
 // written is a checkpoint as etcd's history has it.
@@ -56,18 +70,14 @@ func (f *testFleet) checkpoints() map[string][]written {
 	history := make(map[string][]written)
 	for response := range f.client.Watch(ctx, everything, clientv3.WithFromKey(), clientv3.WithRev(1)) {
 		require.NoError(f.t, response.Err())
-		// A revision may change an ownership and a checkpoint: the checkpoint is the former owner's.
-		slices.SortStableFunc(response.Events, func(a, b *clientv3.Event) int {
-			return int(a.Kv.ModRevision - b.Kv.ModRevision)
-		})
 		last := int64(0)
-		for _, event := range response.Events {
-			last = event.Kv.ModRevision
-			switch r := recordOf(event); r.kind {
+		for _, r := range recordsOf(response.Events) {
+			last = r.revision
+			switch r.kind {
 			case "ownership":
 				owner[r.partition] = r.OwnerID
 			case "checkpoint":
-				require.Equal(f.t, clientv3.EventTypePut, event.Type, "a checkpoint was deleted: %s", event.Kv.Key)
+				require.False(f.t, r.deleted, "the checkpoint of partition %s was deleted", r.partition)
 				history[r.partition] = append(history[r.partition], written{owner[r.partition], r.SequenceNumber, r.revision})
 			}
 		}
@@ -123,16 +133,7 @@ func (f *testFleet) requireClearOutput() {
 func (f *testFleet) requireOrder() {
 	f.t.Helper()
 	for at, lines := range f.prints {
-		var starts []int64
-		for _, entry := range f.logged(at.consumer, "partition opened") {
-			switch {
-			case entry.Partition != at.partition:
-			case entry.Start == "checkpoint":
-				starts = append(starts, entry.StartSequenceNumber+1)
-			default:
-				starts = append(starts, 0)
-			}
-		}
+		starts := f.starts(at)
 		next, tenure := int64(-1), -1
 		for _, line := range lines {
 			for line.sequence != next {
@@ -144,6 +145,22 @@ func (f *testFleet) requireOrder() {
 			next++
 		}
 	}
+}
+
+// starts returns the sequence numbers at which a consumer said that it begins a partition.
+func (f *testFleet) starts(at place) (starts []int64) {
+	for _, entry := range f.entries[at.consumer] {
+		switch {
+		case entry.Partition != at.partition:
+		case entry.Message == "partition opened" && entry.Start == "checkpoint": // by the SDK
+			starts = append(starts, entry.StartSequenceNumber+1)
+		case entry.Message == "handling" && entry.Start == "": // by a member
+			starts = append(starts, entry.SequenceNumber+1)
+		case entry.Message == "partition opened", entry.Message == "handling":
+			starts = append(starts, 0)
+		}
+	}
+	return starts
 }
 
 // requireForward checks that no checkpoint is behind the one before.

@@ -13,7 +13,7 @@ import (
 func TestFourConsumersPrintEveryEvent(t *testing.T) {
 	const goal = 200_000
 	hub := standin.Start(t, standin.Options{Partitions: 16, Events: 160_000, AppendRate: 4_000})
-	f := newFleet(t, hub, etcdtest.Start(t).Endpoints())
+	f := newFleet(t, onSDK(hub), etcdtest.Start(t).Endpoints())
 	began := time.Now()
 	f.start("a", "b", "c", "d")
 	f.awaitShared("a", "b", "c", "d")

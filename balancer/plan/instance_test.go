@@ -18,6 +18,9 @@ func fromRand(r *rand.Rand) draw {
 // chance is true once in n times.
 func (d draw) chance(n int) bool { return d(1, n) == n }
 
+// index draws an index of so many.
+func (d draw) index(n int) int32 { return int32(d(0, n-1)) } //nolint:gosec // small
+
 func ids(n int) []string {
 	ids := make([]string, n)
 	for i := range ids {
@@ -47,7 +50,7 @@ func (d draw) members(in Input, n int) []int32 {
 	for p := range drawn {
 		drawn[p] = None
 		if len(in.Members) > 0 && !d.chance(n) {
-			drawn[p] = int32(d(0, len(in.Members)-1))
+			drawn[p] = d.index(len(in.Members))
 		}
 	}
 	return drawn
@@ -100,7 +103,7 @@ func (d draw) avoid(in Input, most int) [][2]int32 {
 		return nil
 	}
 	for range d(0, most) {
-		pairs = append(pairs, [2]int32{int32(d(0, len(in.Partitions)-1)), int32(d(0, len(in.Members)-1))})
+		pairs = append(pairs, [2]int32{d.index(len(in.Partitions)), d.index(len(in.Members))})
 	}
 	return pairs
 }
@@ -114,11 +117,9 @@ func (d draw) unequal(partitions, members int) Input {
 	in := uniform(partitions, members)
 	for i := range in.Members {
 		m := &in.Members[i]
-		switch m.Weight = d(0, 6); {
-		case d.chance(6):
-			m.Weight = math.MaxInt - m.Weight
-		case d.chance(6):
-			m.Weight = -m.Weight
+		m.Weight = d(-1, 6)
+		if d.chance(6) {
+			m.Weight = math.MaxInt - d(0, 6)
 		}
 		if d.chance(3) {
 			m.Capacity = d(0, max(partitions, 1))

@@ -124,13 +124,21 @@ func mayHave(in Input, p int, m int32) bool {
 
 func takes(m Member) bool { return !m.Foreign && !m.Draining && !m.Cordoned }
 
-func avoids(in Input, p int, m int32) bool { return slices.Contains(in.Avoid, [2]int32{int32(p), m}) }
+func avoids(in Input, p int, m int32) bool {
+	return slices.ContainsFunc(in.Avoid, func(pair [2]int32) bool { return int(pair[0]) == p && pair[1] == m })
+}
 
 // passedOver reports whether a pin to a member gives way to its being avoided.
 func passedOver(in Input, p int, m int32) bool {
-	return avoids(in, p, m) && slices.IndexFunc(in.Members, func(other Member) bool {
-		return takes(other) && !avoids(in, p, int32(slices.Index(in.Members, other)))
-	}) >= 0
+	if !avoids(in, p, m) {
+		return false
+	}
+	for other, member := range in.Members {
+		if takes(member) && !avoids(in, p, int32(other)) {
+			return true
+		}
+	}
+	return false
 }
 
 // best tries all assignments.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -15,29 +14,48 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
-	"github.com/tenure-go/tenure/cmd/tenure/internal/cluster"
+	"github.com/tenure-go/tenure/balancer"
 	"github.com/tenure-go/tenure/cmd/tenure/internal/consume"
+	"github.com/tenure-go/tenure/cmd/tenure/internal/filestream"
 	"github.com/tenure-go/tenure/cmd/tenure/internal/problem"
+	"github.com/tenure-go/tenure/etcdstore"
 	"github.com/tenure-go/tenure/etcdstore/eventhubs"
 )
 
-const consumeHelp = `Print the events of an event hub, one JSON object a line, sharing its partitions with every other
-process that consumes the same hub in the same consumer group and etcd. When one is killed, the
-others take over within --ttl and a round of --update-interval or two, from its last checkpoints.
+const consumeHelp = `Print the events of a stream, one JSON object a line, sharing its partitions with every other
+process that consumes the same stream in the same group and etcd. They are shared evenly: one
+process more takes its share from the others, which finish what they are printing before it goes
+on, and one that ends leaves its share to them; neither repeats an event. When one is killed,
+the others take over within --ttl, from its last checkpoints.
 
-Each line has partition, sequence_number, offset, enqueued_time, key (the partition key),
-properties, and body; a body that is no valid UTF-8 is in body_base64 instead, one that is no bytes
-in body_value.
+The stream is an event hub, or with --source files:DIR a folder: each file is a partition, each line
+an event. Its files are followed as they grow, and new ones as they appear. All processes have to
+see the same folder. The files may only grow: one that was truncated or replaced is not read on, and
+the log says so. Hidden files, links and folders in it are not read, a line has at most 1 MiB, and
+one without an end waits for it.
+
+Each line printed has partition, sequence_number, offset and body; a body that is no valid UTF-8 is
+in body_base64 instead. Event Hubs' also have enqueued_time, key (the partition key) and properties,
+and a body that is no bytes is in body_value. A file's partition is its name, sequence_number counts
+its lines from 0, and offset is the byte position behind the line.
 
 Only what was written to standard output without error is checkpointed ("> /dev/null" counts as
-written, and so does a standard output that was closed), and into a pipe only what
-its reader has taken (on Linux): every --checkpoint-count events of a partition, and
---checkpoint-interval after the first event that is not covered. Events can be printed twice, by the
-next owner of a partition, but are not left out. When the reader of a pipe has gone, nothing is
-checkpointed any more.
+written, and so does a standard output that was closed), and into a pipe only what its reader has
+taken (on Linux): every --checkpoint-count events of a partition, and --checkpoint-interval after
+the first event that is not covered. After a kill, events can be printed twice, by the next owner of
+a partition, but none is left out. When the reader of a pipe has gone, nothing is checkpointed any
+more.
 
-Each process needs an --owner-id of its own, which the default is: two with the same one read the same
-partitions and take them from each other.
+--from is for partitions without a checkpoint. offset:N and sequence:N begin at the event that they
+name; with files at byte N, where a line has to begin, and at line N. What is latest is settled, and
+checkpointed, when a partition is first read.
+
+Each process needs an --owner-id of its own, which the default is. One that another live process has
+is refused. With --grace, a process that comes back under its own in time finds its partitions kept.
+
+--balancer sdk has the Event Hubs SDK's Processor share the partitions out instead, as the stock
+clients do: it polls, takes one partition a round unless it is greedy, and repeats events when one
+moves. Both kinds can be at work in one group while a fleet is changed over.
 
 The first SIGINT or SIGTERM finishes what is being printed, checkpoints it and gives the partitions
 up; the second ends at once.
@@ -46,82 +64,34 @@ The connection string comes from EVENTHUB_CONNECTION_STRING or --connection-stri
 --namespace the Azure identity of this machine is used instead (environment, workload identity,
 managed identity, az login).`
 
-// consumeFlags are the command's own.
-type consumeFlags struct {
-	hub                  consume.Hub
-	connectionStringFile string
-	from                 string
-	ttl                  time.Duration
-	updateInterval       time.Duration
-	strategy             string
-	checkpointCount      int
-	checkpointInterval   time.Duration
-	ownerGiven           bool
-}
+const consumeExamples = `  # Share a folder's files, each a partition, on an etcd that --dev brings. That is all.
+  # Give the last command in a second terminal, too, and end one of the two with Ctrl-C.
+  mkdir -p orders
+  for i in 1 2 3 4; do echo "first of $i" >> orders/$i; done
+  tenure consume --dev --source files:./orders --group orders/billing
+
+  # Meanwhile, in a third
+  while sleep 1; do for i in 1 2 3 4; do date >> orders/$i; done; done
+
+  # Print the events of the hub orders, sharing its partitions with whoever else does the same
+  export EVENTHUB_CONNECTION_STRING='Endpoint=sb://...'
+  tenure consume --endpoints localhost:2379 --event-hub orders --consumer-group billing
+
+  # The same without an etcd at hand
+  tenure consume --dev --event-hub orders --consumer-group billing`
 
 func (a *app) consumeCommand() *cobra.Command {
 	var f consumeFlags
 	command := &cobra.Command{
 		Use:     "consume",
-		Short:   "Print the events of an event hub, sharing its partitions with other processes",
+		Short:   "Print the events of an event hub or of files, sharing the partitions with other processes",
 		Long:    consumeHelp,
-		Example: examples,
+		Example: consumeExamples,
 		Args:    noArguments,
-		RunE: func(command *cobra.Command, _ []string) error {
-			f.ownerGiven = command.Flags().Changed("owner-id")
-			return a.consume(command.Context(), f)
-		},
+		RunE:    func(command *cobra.Command, _ []string) error { return a.consume(command.Context(), f) },
 	}
-	flags := command.Flags()
-	flags.StringVar(&f.connectionStringFile, "connection-string-file", "", "`file` that holds the connection string")
-	flags.StringVar(&f.hub.Namespace, "namespace", "",
-		"`host` name of the namespace, to log in with this machine's Azure identity")
-	flags.StringVar(&f.hub.EventHub, "event-hub", "",
-		"`name` of the event hub (default: the connection string's EntityPath)")
-	flags.StringVar(&f.hub.ConsumerGroup, "consumer-group", azeventhubs.DefaultConsumerGroup,
-		"`name` of the consumer group")
-	flags.StringVar(&f.from, "from", "earliest",
-		"where partitions without a checkpoint begin: earliest, latest, offset:N, sequence:N, or a `time` (RFC 3339)")
-	flags.StringVar(&f.hub.OwnerID, "owner-id", "", "`name` of this consumer; it must be its own (default: a random UUID)")
-	flags.DurationVar(&f.ttl, "ttl", 10*time.Second, "how long the partitions of a process that died stay its own")
-	flags.DurationVar(&f.updateInterval, "update-interval", 10*time.Second,
-		"how often partitions are claimed and renewed (times 0.8 to 1.3)")
-	flags.StringVar(&f.strategy, "strategy", string(azeventhubs.ProcessorStrategyBalanced),
-		"balanced takes one partition a round of --update-interval: 32 partitions take a lone consumer some five minutes; "+
-			"greedy takes all at once")
-	flags.IntVar(&f.checkpointCount, "checkpoint-count", 1000, "checkpoint a partition after this many events")
-	flags.DurationVar(&f.checkpointInterval, "checkpoint-interval", 5*time.Second,
-		"checkpoint a partition this long after an event that is not covered")
+	f.define(command.Flags())
 	return command
-}
-
-// check reports all that is wrong with the flags together.
-func (f *consumeFlags) check() error {
-	var problems []error
-	want := func(ok bool, format string, values ...any) {
-		if !ok {
-			problems = append(problems, fmt.Errorf(format, values...))
-		}
-	}
-	_, err := consume.ParsePosition(f.from)
-	want(err == nil, "--from: %w", err)
-	if err := checkTTL(f.ttl); err != nil {
-		problems = append(problems, err)
-	}
-	want(f.updateInterval > 0, "--update-interval must be above 0, not %v", f.updateInterval)
-	strategies := []azeventhubs.ProcessorStrategy{
-		azeventhubs.ProcessorStrategyBalanced, azeventhubs.ProcessorStrategyGreedy,
-	}
-	want(slices.Contains(strategies, azeventhubs.ProcessorStrategy(f.strategy)),
-		"--strategy must be balanced or greedy, not %q", f.strategy)
-	want(f.checkpointCount > 0, "--checkpoint-count must be at least 1, not %d", f.checkpointCount)
-	want(f.checkpointInterval > 0, "--checkpoint-interval must be above 0, not %v", f.checkpointInterval)
-	want(f.hub.ConsumerGroup != "", "--consumer-group is empty")
-	want(f.hub.OwnerID != "" || !f.ownerGiven, "--owner-id is empty; leave it out for a random one")
-	if len(problems) == 0 {
-		return nil
-	}
-	return &problem.Error{Kind: problem.Usage, What: "wrong flags", Err: errors.Join(problems...)}
 }
 
 // connectionString takes the secret from its file or from the environment.
@@ -147,28 +117,48 @@ func (a *app) connectionString(f *consumeFlags) (string, error) {
 	return strings.TrimSpace(fromEnvironment), nil
 }
 
-func (a *app) consume(ctx context.Context, f consumeFlags) (err error) {
+func (a *app) consume(ctx context.Context, f consumeFlags) error {
 	if err := f.check(); err != nil {
-		return err
-	}
-	if f.hub.ConnectionString, err = a.connectionString(&f); err != nil {
 		return err
 	}
 	if f.hub.OwnerID == "" {
 		f.hub.OwnerID = uuid.NewString()
 	}
+	var err error
+	if folder, files := f.folder(); files {
+		err = a.consumeFiles(ctx, f, folder)
+	} else {
+		err = a.consumeHub(ctx, f)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.EPIPE):
+		return errBrokenPipe
+	}
+	return explainMember(consume.ExplainEnd(err))
+}
+
+func (a *app) consumeFiles(ctx context.Context, f consumeFlags, path string) error {
+	folder, err := filestream.Open(path, a.log)
+	if err != nil {
+		return &problem.Error{Kind: problem.Usage, What: "--source " + f.source, Err: err,
+			Do: "Name a folder that this user can read; one that is empty will do."}
+	}
+	return a.withStore(ctx, f.ttl, nil, func(store *etcdstore.Store) error {
+		return consume.RunFiles(ctx, consume.FilesConfig{
+			MemberConfig: a.memberConfig(&f, store, f.group), Folder: folder, From: f.from,
+		})
+	})
+}
+
+func (a *app) consumeHub(ctx context.Context, f consumeFlags) (err error) {
+	if f.hub.ConnectionString, err = a.connectionString(&f); err != nil {
+		return err
+	}
 	sdk := consume.ListenToSDK(a.log.Named("sdk"))
 	client, err := f.hub.Client()
 	if err != nil {
-		return err
-	}
-
-	connected, err := a.connect(ctx)
-	if err != nil {
-		return unlessEnded(ctx, err)
-	}
-	defer func() { err = errors.Join(err, connected.Close()) }()
-	if err := connected.RequireSpace(); err != nil {
 		return err
 	}
 	defer func() {
@@ -178,41 +168,89 @@ func (a *app) consume(ctx context.Context, f consumeFlags) (err error) {
 			a.log.Debug("closing the Event Hubs client failed", zap.Error(err))
 		}
 	}()
-	if err := client.Check(ctx, a.log); err != nil {
-		return unlessEnded(ctx, err)
-	}
-	return a.consumeHub(ctx, f, connected, client, sdk)
+	check := func() error { return client.Check(ctx, a.log) }
+	return a.withStore(ctx, f.ttl, check, func(store *etcdstore.Store) error {
+		if f.balancer == balancerNative {
+			return consume.RunHub(ctx, consume.HubConfig{
+				MemberConfig: a.memberConfig(&f, store, client.Group), Client: client, From: f.from,
+			})
+		}
+		return consume.RunProcessor(ctx, consume.ProcessorConfig{
+			Settings: a.settings(&f),
+			Client:   client,
+			Store: eventhubs.New(store, &eventhubs.Options{
+				IdleLimit: max(time.Minute, 4*f.updateInterval), Logger: a.log.Named("store"),
+			}),
+			Prefix:         a.etcd.Prefix,
+			SDK:            sdk,
+			From:           f.from,
+			Strategy:       azeventhubs.ProcessorStrategy(f.strategy),
+			UpdateInterval: f.updateInterval,
+		})
+	})
 }
 
-// consumeHub holds the lease while it consumes.
-func (a *app) consumeHub(
-	ctx context.Context, f consumeFlags, connected *cluster.Cluster, client *consume.Client, sdk *consume.SDKLog,
-) error {
-	store, leave, err := a.openStore(ctx, connected, f.ttl)
+// withStore connects to etcd, has the rest checked that is needed, and holds a lease while it works.
+func (a *app) withStore(
+	ctx context.Context, ttl time.Duration, check func() error, work func(*etcdstore.Store) error,
+) (err error) {
+	connected, err := a.connect(ctx)
+	if err != nil {
+		return unlessEnded(ctx, err)
+	}
+	defer func() { err = errors.Join(err, connected.Close()) }()
+	if err := connected.RequireSpace(); err != nil {
+		return err
+	}
+	if check != nil {
+		if err := check(); err != nil {
+			return unlessEnded(ctx, err)
+		}
+	}
+	store, leave, err := a.openStore(ctx, connected, ttl)
 	if err != nil {
 		return unlessEnded(ctx, err)
 	}
 	defer leave()
-	err = consume.Run(ctx, consume.Config{
-		Client: client,
-		Store: eventhubs.New(store, &eventhubs.Options{
-			IdleLimit: max(time.Minute, 4*f.updateInterval), Logger: a.log.Named("store"),
-		}),
-		Prefix:             a.etcd.Prefix,
-		SDK:                sdk,
-		From:               f.from,
-		Strategy:           azeventhubs.ProcessorStrategy(f.strategy),
-		UpdateInterval:     f.updateInterval,
+	return connected.Explain(work(store))
+}
+
+func (a *app) settings(f *consumeFlags) consume.Settings {
+	return consume.Settings{
 		CheckpointCount:    f.checkpointCount,
 		CheckpointInterval: f.checkpointInterval,
 		Output:             a.stdout,
 		Log:                a.log,
-	})
-	switch {
-	case errors.Is(err, syscall.EPIPE):
-		return errBrokenPipe
-	case err != nil:
-		return consume.ExplainEnd(connected.Explain(err))
 	}
-	return nil
+}
+
+func (a *app) memberConfig(f *consumeFlags, store *etcdstore.Store, group etcdstore.Group) consume.MemberConfig {
+	return consume.MemberConfig{
+		Settings: a.settings(f),
+		Store:    store,
+		Prefix:   a.etcd.Prefix,
+		Group:    group,
+		Balancer: balancer.Options{
+			OwnerID:      f.hub.OwnerID,
+			Weight:       f.weight,
+			Capacity:     f.capacity,
+			DrainTimeout: f.drainTimeout,
+			Grace:        f.grace,
+			Logger:       a.log.Named("balancer"),
+		},
+	}
+}
+
+// explainMember says in words why a member cannot work in its group.
+func explainMember(err error) error {
+	inUse, ok := errors.AsType[*etcdstore.OwnerInUseError](err)
+	if !ok {
+		return err
+	}
+	return &problem.Error{
+		Kind: problem.Usage,
+		What: fmt.Sprintf("--owner-id %q is that of a live process in this group, which started at %s",
+			inUse.Member.OwnerID, inUse.Member.StartedAt.Format(time.RFC3339)),
+		Do: "Give each process an --owner-id of its own, or leave it out for a random one.",
+	}
 }

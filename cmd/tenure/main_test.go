@@ -90,7 +90,8 @@ func TestWrongUse(t *testing.T) {
 	command(t, nil, "consume", "--ttl", "long").require(t, exitUsage, "--ttl")
 	command(t, nil, "consume", "--from", "then", "--ttl", "1500ms", "--strategy", "mean", "--checkpoint-count", "0").
 		require(t, exitUsage, "--from", "--ttl", "--strategy", "--checkpoint-count")
-	command(t, nil, "consume", "--update-interval", "0s", "--checkpoint-count", "0", "--ttl", "1.5s", "--owner-id", "").
+	command(t, nil, "consume", "--balancer", "sdk", "--update-interval", "0s", "--checkpoint-count", "0", "--ttl", "1.5s",
+		"--owner-id", "").
 		require(t, exitUsage, "--update-interval must be above 0, not 0s", "--checkpoint-count must be at least 1, not 0",
 			"--ttl must be whole seconds, such as 2s, not 1.5s", "--owner-id is empty")
 	for _, prefix := range []string{"", "/", "//"} {

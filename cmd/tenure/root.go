@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -96,7 +97,7 @@ func (a *app) rootCommand() *cobra.Command {
 		return &problem.Error{Kind: problem.Usage, What: err.Error(), Do: "See: " + command.CommandPath() + " --help"}
 	})
 	a.addFlags(root.PersistentFlags())
-	root.AddCommand(a.consumeCommand(), a.versionCommand(), a.devEtcdCommand())
+	root.AddCommand(a.consumeCommand(), a.versionCommand(), a.demoCommand(), a.devEtcdCommand())
 	return root
 }
 
@@ -243,5 +244,8 @@ var errBrokenPipe = errors.New("the reader of standard output has gone")
 
 // quietStatus returns the exit status of an error that needs no words.
 func quietStatus(err error) (status int, quiet bool) {
+	if errors.Is(err, errStopped) {
+		return exitBySignal + int(syscall.SIGINT), true
+	}
 	return exitBrokenPipe, errors.Is(err, errBrokenPipe)
 }

@@ -52,7 +52,8 @@ func (s *stage) devFolder() string { return filepath.Join(s.folder, "etcd") }
 // start starts the consumers.
 func (s *stage) start(names []string) error {
 	arguments := []string{
-		"--dev", "--consumer-group", "demo", "--ttl", ttl.String(), "--update-interval", updateInterval.String(),
+		"--dev", "--balancer", "sdk", "--consumer-group", "demo", "--ttl", ttl.String(),
+		"--update-interval", updateInterval.String(),
 	}
 	s.screen.stepf("Starting consumers %s, each with:\n    tenure consume %s", list(names), strings.Join(arguments, " "))
 	arguments = append(arguments, "--checkpoint-interval", "1s", "--dev-dir", s.devFolder(), "--dev-linger", "1s")

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -40,7 +41,11 @@ func run(ctx context.Context, connectionString string, etcdEndpoints []string) e
 	}
 	defer func() { _ = hub.Close(context.Background()) }()
 
-	etcd, err := clientv3.New(clientv3.Config{Endpoints: etcdEndpoints})
+	etcd, err := clientv3.New(clientv3.Config{
+		Endpoints:            etcdEndpoints,
+		DialKeepAliveTime:    10 * time.Second, // notices a connection that has died without a sign
+		DialKeepAliveTimeout: 3 * time.Second,
+	})
 	if err != nil {
 		return fmt.Errorf("make the etcd client: %w", err)
 	}

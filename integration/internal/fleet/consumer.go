@@ -41,15 +41,16 @@ type Entry struct {
 	Partition string `json:"partition"`
 	Reason    string `json:"reason"`
 
-	// Start says where a partition that was opened begins: at a checkpoint, whose sequence number is in
-	// StartSequenceNumber, or at what --from says.
+	// Start says where a partition begins. The SDK's Processor begins at a checkpoint, whose sequence number is in
+	// StartSequenceNumber, or at what --from says. Where a member begins at a checkpoint it is "", and SequenceNumber is
+	// the checkpoint's.
 	Start               string `json:"start"`
 	StartSequenceNumber int64  `json:"start_sequence_number"`
 
 	// PreviousOwner is whom a partition was claimed from, "" if it was free.
 	PreviousOwner string `json:"previous_owner"`
 
-	// SequenceNumber is that of a checkpoint.
+	// SequenceNumber is a checkpoint's.
 	SequenceNumber int64 `json:"sequence_number"`
 
 	Line string `json:"-"`
@@ -70,11 +71,14 @@ type Consumer struct {
 	exited chan struct{}
 }
 
-// Start starts "tenure consume" with JSON logs on the hub that the connection string names. The name is its owner id
-// too.
+// Start starts "tenure consume" with JSON logs. The name is its owner id too. The connection string names an event hub,
+// or is empty where the arguments name another source.
 func Start(name, binary, connectionString string, arguments []string, observer Observer) (*Consumer, error) {
 	cmd := exec.Command(binary, append([]string{"consume", "--owner-id", name, "--log-format", "json"}, arguments...)...)
-	cmd.Env = append(os.Environ(), "EVENTHUB_CONNECTION_STRING="+connectionString)
+	cmd.Env = os.Environ()
+	if connectionString != "" {
+		cmd.Env = append(cmd.Env, "EVENTHUB_CONNECTION_STRING="+connectionString)
+	}
 	cmd.SysProcAttr = attributes()
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tenure-go/tenure/cmd/tenure/internal/problem"
+	"github.com/tenure-go/tenure/etcdstore"
 )
 
 // hubTimeout bounds the first question to the service. The SDK's own retries would go on for minutes.
@@ -72,7 +73,7 @@ func (h Hub) Client() (*Client, error) {
 		if err != nil {
 			return nil, fmt.Errorf("make the Event Hubs client: %w", err)
 		}
-		return &Client{client, h.Namespace, h.EventHub, withPort(h.Namespace, portTLS)}, nil
+		return &Client{client, h.group(h.Namespace, h.EventHub), withPort(h.Namespace, portTLS)}, nil
 	}
 
 	parsed, err := azeventhubs.ParseConnectionString(h.ConnectionString)
@@ -102,7 +103,11 @@ func (h Hub) Client() (*Client, error) {
 		port = portPlain
 	}
 	namespace := parsed.FullyQualifiedNamespace
-	return &Client{client, namespace, name, withPort(namespace, port)}, nil
+	return &Client{client, h.group(namespace, name), withPort(namespace, port)}, nil
+}
+
+func (h Hub) group(namespace, hub string) etcdstore.Group {
+	return etcdstore.Group{FullyQualifiedNamespace: namespace, EventHubName: hub, ConsumerGroup: h.ConsumerGroup}
 }
 
 // withPort adds the port to a host that has none.
@@ -131,18 +136,19 @@ func unreadable(connectionString string) error {
 	return &problem.Error{Kind: problem.Usage, What: "the connection string cannot be read" + missing, Do: do}
 }
 
-// Client is an SDK client and the hub that it was made for.
+// Client is an SDK client and what it was made for.
 type Client struct {
 	*azeventhubs.ConsumerClient
 
-	namespace, hub string
-	address        string // the namespace's host and port
+	Group etcdstore.Group
+
+	address string // the namespace's host and port
 }
 
 // Check asks the service about the hub, so that whatever it objects to is known before any work begins, as a
 // [problem.Error].
 func (c *Client) Check(ctx context.Context, log *zap.Logger) error {
-	log.Info("connecting to Event Hubs", zap.String("address", c.address), zap.String("event_hub", c.hub))
+	log.Info("connecting to Event Hubs", zap.String("address", c.address), zap.String("event_hub", c.Group.EventHubName))
 	if err := c.reach(ctx, reachTimeout, log); err != nil {
 		return err
 	}
@@ -190,22 +196,23 @@ func (c *Client) explain(err error) error {
 	trouble := func(what, do string) error {
 		return &problem.Error{Kind: problem.EventHubs, What: what, Do: do, Err: err}
 	}
+	hub, namespace := c.Group.EventHubName, c.Group.FullyQualifiedNamespace
 	var unknownHost *net.DNSError
 	var login *azidentity.AuthenticationFailedError
 	var service *azeventhubs.Error
 	switch {
 	case isNotFound(err):
-		return trouble(fmt.Sprintf("there is no event hub %q in %s", c.hub, c.namespace),
+		return trouble(fmt.Sprintf("there is no event hub %q in %s", hub, namespace),
 			"Check --event-hub, or the EntityPath.")
 	case errors.As(err, &login), strings.Contains(err.Error(), "DefaultAzureCredential"):
 		return trouble("no Azure identity could be used", "Log in (az login), or set up a managed or workload identity; "+
 			"or use a connection string.")
 	case errors.As(err, &service) && service.Code == azeventhubs.ErrorCodeUnauthorizedAccess:
-		return trouble(fmt.Sprintf("%s does not let this client listen to %q", c.namespace, c.hub),
+		return trouble(fmt.Sprintf("%s does not let this client listen to %q", namespace, hub),
 			"Check the key in the connection string, which needs the Listen right; an identity needs the role "+
 				"Azure Event Hubs Data Receiver.")
 	case errors.As(err, &unknownHost):
-		return trouble(fmt.Sprintf("the name %s cannot be resolved", c.namespace),
+		return trouble(fmt.Sprintf("the name %s cannot be resolved", c.Group.FullyQualifiedNamespace),
 			"Check the namespace and this machine's DNS.")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return trouble("nothing listens at "+c.address,
@@ -216,7 +223,7 @@ func (c *Client) explain(err error) error {
 		return trouble(fmt.Sprintf("%s takes connections but did not answer within %v", c.address, hubTimeout),
 			"Check that what listens there is Event Hubs, and the network between: --log-level debug tells what the SDK tried.")
 	}
-	return trouble(fmt.Sprintf("event hub %q in %s cannot be used", c.hub, c.namespace), "")
+	return trouble(fmt.Sprintf("event hub %q in %s cannot be used", hub, namespace), "")
 }
 
 // isNotFound looks for the service's two ways to say so: the status of a management answer, whose type the SDK does not

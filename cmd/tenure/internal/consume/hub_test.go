@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/tenure-go/tenure/cmd/tenure/internal/problem"
+	"github.com/tenure-go/tenure/etcdstore"
 )
 
 //nolint:gosec // It opens nothing.
@@ -74,8 +75,8 @@ func TestHubSettings(t *testing.T) {
 			hub.OwnerID = "me"
 			client, err := hub.Client()
 			require.NoError(t, err)
-			require.Equal(t, "orders", client.hub)
-			require.Equal(t, "ns.servicebus.windows.net", client.namespace)
+			require.Equal(t, "orders", client.Group.EventHubName)
+			require.Equal(t, "ns.servicebus.windows.net", client.Group.FullyQualifiedNamespace)
 			require.Equal(t, "me", client.InstanceID())
 		})
 	}
@@ -87,9 +88,13 @@ type answered struct{ code int }
 func (a answered) Error() string { return fmt.Sprintf("rpc: failed, status code %d", a.code) }
 func (a answered) RPCCode() int  { return a.code }
 
+func ordersIn(namespace string) etcdstore.Group {
+	return etcdstore.Group{FullyQualifiedNamespace: namespace, EventHubName: "orders"}
+}
+
 func TestServiceErrors(t *testing.T) {
 	t.Parallel()
-	client := &Client{namespace: "ns.servicebus.windows.net", hub: "orders", address: "ns:5671"}
+	client := &Client{Group: ordersIn("ns.servicebus.windows.net"), address: "ns:5671"}
 	for words, err := range map[string]error{
 		`there is no event hub "orders" in ns.servicebus.windows.net`: answered{404},
 		"Check --event-hub":               errors.New("*Error{Condition: amqp:not-found}"),
@@ -132,7 +137,7 @@ func TestReach(t *testing.T) {
 	t.Parallel()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	client := &Client{namespace: "127.0.0.1", hub: "orders", address: listener.Addr().String()}
+	client := &Client{Group: ordersIn("127.0.0.1"), address: listener.Addr().String()}
 	require.NoError(t, client.reach(t.Context(), time.Minute, zap.NewNop()))
 	require.NoError(t, listener.Close())
 

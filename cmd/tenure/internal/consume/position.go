@@ -110,7 +110,11 @@ func (s *startingPoints) key(checkpoint azeventhubs.Checkpoint) string {
 		EventHubName:            checkpoint.EventHubName,
 		ConsumerGroup:           checkpoint.ConsumerGroup,
 	}
-	return s.prefix + "/" + group.Fold().String() + "/checkpoint/" + url.PathEscape(checkpoint.PartitionID)
+	return checkpointKey(s.prefix, group.Fold(), checkpoint.PartitionID)
+}
+
+func checkpointKey(prefix string, group etcdstore.Group, partition string) string {
+	return prefix + "/" + group.String() + "/checkpoint/" + url.PathEscape(partition)
 }
 
 // fields describe where a partition begins.
@@ -118,15 +122,20 @@ func (s *startingPoints) fields(partition string) []zap.Field {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	checkpoint, found := s.listed[partition]
+	return startFields(checkpoint.SequenceNumber, checkpoint.Offset, found, s.from)
+}
+
+// startFields describe for the log where a partition begins: at its checkpoint if one was found, or where --from says.
+func startFields(sequenceNumber *int64, offset *string, found bool, from string) []zap.Field {
 	if !found {
-		return []zap.Field{zap.String("start", s.from)}
+		return []zap.Field{zap.String("start", from)}
 	}
 	fields := []zap.Field{zap.String("start", "checkpoint")}
-	if checkpoint.Offset != nil {
-		fields = append(fields, zap.String("start_offset", *checkpoint.Offset))
+	if offset != nil {
+		fields = append(fields, zap.String("start_offset", *offset))
 	}
-	if checkpoint.SequenceNumber != nil {
-		fields = append(fields, zap.Int64("start_sequence_number", *checkpoint.SequenceNumber))
+	if sequenceNumber != nil {
+		fields = append(fields, zap.Int64("start_sequence_number", *sequenceNumber))
 	}
 	return fields
 }

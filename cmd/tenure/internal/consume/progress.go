@@ -1,10 +1,6 @@
 package consume
 
-import (
-	"time"
-
-	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
-)
+import "time"
 
 // progress says when a partition's position is due to be checkpointed: after so many events, or so long after the
 // first event that is not yet covered.
@@ -12,18 +8,18 @@ type progress struct {
 	count    int
 	interval time.Duration
 
-	last    *azeventhubs.ReceivedEventData
+	last    position
 	unsaved int
 	since   time.Time
 }
 
 // add takes in events that have been written to standard output.
-func (p *progress) add(events []*azeventhubs.ReceivedEventData, now time.Time) {
+func (p *progress) add(events []event, now time.Time) {
 	if p.unsaved == 0 {
 		p.since = now
 	}
 	p.unsaved += len(events)
-	p.last = events[len(events)-1]
+	p.last = events[len(events)-1].position()
 }
 
 func (p *progress) due(now time.Time) bool {

@@ -1,136 +1,151 @@
 package consume
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
 	"go.uber.org/zap"
 
+	"github.com/tenure-go/tenure/balancer"
 	"github.com/tenure-go/tenure/etcdstore"
 )
 
-const (
-	// batchSize is what the SDK prefetches.
-	batchSize = 300
+// batchSize is how many events are printed at a time: as many as the SDK prefetches.
+const batchSize = 300
 
-	// gather is how long a batch that has begun waits for more events that are already on their way.
-	gather = 5 * time.Millisecond
-)
+// partition is one partition as its owner has it.
+type partition interface {
+	// receive waits for events. Some may come together with an error.
+	receive(ctx context.Context) ([]event, error)
 
-// partitionClient is [azeventhubs.ProcessorPartitionClient].
-type partitionClient interface {
-	PartitionID() string
-	ReceiveEvents(
-		ctx context.Context, count int, options *azeventhubs.ReceiveEventsOptions,
-	) ([]*azeventhubs.ReceivedEventData, error)
-	UpdateCheckpoint(
-		ctx context.Context, latest *azeventhubs.ReceivedEventData, options *azeventhubs.UpdateCheckpointOptions,
-	) error
-}
+	// checkpoint writes how far the partition has been printed.
+	checkpoint(ctx context.Context, p position) error
 
-// totals count what all readers did.
-type totals struct {
-	events, checkpoints, rejected atomic.Int64
+	// finish does so when the partition is given up. It reports whether the position is written: it may be left to
+	// whoever gives the partition up.
+	finish(ctx context.Context, p position) (written bool, err error)
 }
 
 // reader prints one partition's events and checkpoints them.
 type reader struct {
-	client   partitionClient
-	out      *output
-	progress progress
-	totals   *totals
-	log      *zap.Logger
-	events   int64
+	partition partition
+	printer   *printer
+	progress  progress
+	log       *zap.Logger
+	events    int64
 }
 
 // run reads until receiving ends, and returns nil then, or until the partition cannot or must not be read on. What has
-// been written is checkpointed before it returns, within the time that saving gives, unless the output failed.
+// been printed is checkpointed before it returns, unless the output failed or saving has ended. When saving ends,
+// nothing is printed any more.
 func (r *reader) run(receiving, saving context.Context) error {
 	for {
 		events, err := r.receive(receiving)
+		if saving.Err() != nil { // by the clock, where it is a lease's
+			return context.Cause(saving)
+		}
 		if len(events) > 0 {
 			if err := r.print(events); err != nil {
 				return err
 			}
 		}
-		stopping := receiving.Err() != nil
-		ended := stopping || err != nil && !errors.Is(err, context.DeadlineExceeded)
-		if r.progress.due(time.Now()) || ended && r.progress.unsaved > 0 {
+		ended := err != nil && !errors.Is(err, context.DeadlineExceeded)
+		switch {
+		case receiving.Err() != nil:
+			return r.finish(saving) // Receiving failed because it was ended.
+		case r.progress.due(time.Now()) || ended && r.progress.unsaved > 0:
 			if err := r.save(saving, ended); err != nil {
 				return err
 			}
 		}
-		switch {
-		case stopping:
-			return nil //nolint:nilerr // Receiving failed because it was ended.
-		case ended:
+		if ended {
 			return err
 		}
 	}
 }
 
-// receive waits for a first event until the position is due to be saved, and takes what comes with it. The SDK waits
-// for as many events as it is asked for; asking for one and then, briefly, for more gives both prompt lines and large
-// batches.
-func (r *reader) receive(ctx context.Context) ([]*azeventhubs.ReceivedEventData, error) {
-	first, cancel := ctx, context.CancelFunc(func() {})
+// receive waits for events until the position is due to be saved.
+func (r *reader) receive(ctx context.Context) ([]event, error) {
 	if limit, limited := r.progress.wait(time.Now()); limited {
-		first, cancel = context.WithTimeout(ctx, limit)
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
 	}
-	defer cancel()
-	events, err := r.client.ReceiveEvents(first, 1, nil)
-	if err != nil {
-		return events, err
-	}
-	briefly, cancel := context.WithTimeout(ctx, gather)
-	defer cancel()
-	more, err := r.client.ReceiveEvents(briefly, batchSize-1, nil)
-	return append(events, more...), err
+	return r.partition.receive(ctx)
 }
 
-func (r *reader) print(events []*azeventhubs.ReceivedEventData) error {
-	var lines bytes.Buffer
-	if err := appendLines(&lines, r.client.PartitionID(), events); err != nil {
-		return err
-	}
-	if err := r.out.write(lines.Bytes()); err != nil {
+func (r *reader) print(events []event) error {
+	if err := r.printer.printAll(events); err != nil {
 		return err
 	}
 	r.progress.add(events, time.Now())
 	r.events += int64(len(events))
-	r.totals.events.Add(int64(len(events)))
 	return nil
 }
 
 // save checkpoints the last printed event. It returns an error if the reader must stop because of it, or if it is the
 // last try.
 func (r *reader) save(ctx context.Context, last bool) error {
-	if err := r.out.awaitRead(ctx); err != nil {
+	if err := r.printer.out.awaitRead(ctx); err != nil {
 		return err
 	}
-	position := zap.Int64("sequence_number", r.progress.last.SequenceNumber)
-	err := r.client.UpdateCheckpoint(ctx, r.progress.last, nil)
-	switch {
-	case err == nil:
-		r.progress.saved()
-		r.totals.checkpoints.Add(1)
-		r.log.Debug("checkpoint written", position)
+	err := r.partition.checkpoint(ctx, r.progress.last)
+	if err == nil {
+		r.saved()
 		return nil
-	case errors.Is(err, etcdstore.ErrOwnershipLost), errors.Is(err, etcdstore.ErrCheckpointConflict):
-		r.totals.rejected.Add(1)
-		r.log.Warn("checkpoint rejected", position, zap.Int("events", r.progress.unsaved), zap.Error(err))
-		return fmt.Errorf("checkpoint: %w", err)
-	case last:
-		return fmt.Errorf("checkpoint %d events: %w", r.progress.unsaved, err)
+	}
+	if err := r.failed(err); last || isRejected(err) {
+		return err
 	}
 	r.progress.postpone(time.Now())
-	r.log.Error("checkpoint failed; it will be tried again", position, zap.Error(err))
+	r.log.Error("checkpoint failed; it will be tried again", r.sequenceNumber(), zap.Error(err))
 	return nil
+}
+
+// finish gives up the last printed event.
+func (r *reader) finish(ctx context.Context) error {
+	if r.progress.unsaved == 0 {
+		return nil
+	}
+	if err := r.printer.out.awaitRead(ctx); err != nil {
+		return err
+	}
+	written, err := r.partition.finish(ctx, r.progress.last)
+	switch {
+	case err != nil:
+		return r.failed(err)
+	case written:
+		r.saved()
+	default:
+		r.log.Debug("the last checkpoint goes with the partition", r.sequenceNumber())
+		r.progress.saved()
+	}
+	return nil
+}
+
+func (r *reader) saved() {
+	r.progress.saved()
+	r.log.Debug("checkpoint written", r.sequenceNumber())
+}
+
+// failed says what became of a checkpoint, and counts it if it was rejected.
+func (r *reader) failed(err error) error {
+	if isRejected(err) {
+		r.printer.rejected.Add(1)
+	}
+	return fmt.Errorf("checkpoint %d events: %w", r.progress.unsaved, err)
+}
+
+func (r *reader) sequenceNumber() zap.Field {
+	return zap.Int64("sequence_number", r.progress.last.sequenceNumber)
+}
+
+// isRejected reports whether etcd has refused a checkpoint: the partition is another's, or somebody else wrote one.
+func isRejected(err error) bool {
+	return errors.Is(err, etcdstore.ErrOwnershipLost) || errors.Is(err, etcdstore.ErrCheckpointConflict)
 }
 
 // reason says in a few words why a reader stopped, for the log.
@@ -146,6 +161,8 @@ func reason(err error) string {
 		return "output failed"
 	case errors.Is(err, etcdstore.ErrCheckpointConflict):
 		return "checkpoint changed by another writer"
+	case errors.Is(err, balancer.ErrTrustEnded), errors.Is(err, balancer.ErrDrainTimeout):
+		return err.Error()
 	case errors.As(err, &hub) && hub.Code == azeventhubs.ErrorCodeConnectionLost:
 		return "connection lost"
 	}

@@ -83,7 +83,7 @@ func (f *fakeClient) UpdateCheckpoint(
 // arrive makes n events arrive, numbered from first.
 func (f *fakeClient) arrive(first, n int64) {
 	for i := range n {
-		f.arriving <- event(first+i, "body")
+		f.arriving <- received(first+i, "body")
 	}
 }
 
@@ -118,8 +118,8 @@ func startReader(t *testing.T) *running {
 	r := &running{
 		client: client, stdout: out, stop: stop, ended: make(chan error, 1),
 		reader: &reader{
-			client: client, totals: &totals{}, log: zap.NewNop(),
-			out:      &output{w: out, onFailed: stop},
+			partition: processorPartition{client, zap.NewNop()}, log: zap.NewNop(),
+			printer:  &printer{out: &output{w: out, onFailed: stop}},
 			progress: progress{count: 1000, interval: 5 * time.Second},
 		},
 	}
@@ -136,7 +136,7 @@ func pass(d time.Duration) {
 func (r *running) requirePrinted(t *testing.T, want int) {
 	t.Helper()
 	require.Equal(t, want, strings.Count(r.stdout.String(), "\n"))
-	require.EqualValues(t, want, r.totals.events.Load())
+	require.EqualValues(t, want, r.printer.events.Load())
 }
 
 func TestCheckpointsByCountAndByTime(t *testing.T) {
@@ -156,7 +156,6 @@ func TestCheckpointsByCountAndByTime(t *testing.T) {
 		require.NoError(t, <-r.ended)
 		r.requirePrinted(t, 1503)
 		require.Equal(t, []string{"1199 at 0s", "1499 at 5s", "1501 at 1m5s", "1502 at 2m2s"}, r.client.saved)
-		require.EqualValues(t, 4, r.totals.checkpoints.Load())
 		require.Zero(t, r.progress.unsaved)
 	})
 }
@@ -195,7 +194,7 @@ func TestAnotherReadersFailedOutputStopsCheckpoints(t *testing.T) {
 		r.client.arrive(0, 10)
 		pass(time.Second)
 		r.stdout.err = syscall.EPIPE
-		require.Error(t, r.out.write([]byte("of another reader\n")))
+		require.Error(t, r.printer.out.write([]byte("of another reader\n")))
 		require.ErrorIs(t, <-r.ended, errOutput)
 		require.Empty(t, r.client.saved)
 	})
@@ -214,7 +213,7 @@ func TestRejectedCheckpointStopsTheReader(t *testing.T) {
 			err := <-r.ended
 			require.ErrorIs(t, err, rejection)
 			require.Equal(t, want, reason(err))
-			require.EqualValues(t, 1, r.totals.rejected.Load())
+			require.EqualValues(t, 1, r.printer.rejected.Load())
 			require.Equal(t, 5*time.Second, time.Since(r.client.begun).Truncate(time.Second))
 		})
 	}

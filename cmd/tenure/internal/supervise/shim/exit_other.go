@@ -12,6 +12,9 @@ import (
 // attributes make the program lead a process group.
 func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
+// showName would give the process a name of its own in lists.
+func showName(string) {}
+
 // awaitExit returns when a child has ended. It leaves the child to be reaped: until then the id stays its own.
 func awaitExit(pid int) {
 	queue, err := unix.Kqueue()

@@ -27,6 +27,7 @@ func Main(args []string, stderr io.Writer) int {
 	}
 	unix.CloseOnExec(fdOrders)
 	unix.CloseOnExec(fdReports)
+	showName("tenure-shim")
 	standFast()
 	s := &shim{reports: reports}
 	if err := s.run(orders, args[argsBefore-1], args[argsBefore:]); err != nil {

@@ -26,8 +26,9 @@ const argsBefore = 2
 
 // Command says what to run, and how.
 type Command struct {
-	// Shim is the program and the arguments that call [Main].
-	Shim []string
+	// ShimPath and ShimArgs are the program that calls [Main] and its arguments, its own name first.
+	ShimPath string
+	ShimArgs []string
 
 	// Label is shown by ps in the shim's arguments, for people.
 	Label string
@@ -48,8 +49,9 @@ type Process struct {
 	shim   *exec.Cmd
 	orders *os.File
 
-	ended chan struct{}
-	gone  chan struct{}
+	started chan struct{}
+	ended   chan struct{}
+	gone    chan struct{}
 
 	mu      sync.Mutex
 	pid     int // the program's, 0 when there is none (yet, or any more)
@@ -79,9 +81,12 @@ func Start(c Command, deadline time.Duration) (*Process, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make a pipe: %w", err), ordersOut.Close(), orders.Close())
 	}
-	p := &Process{orders: orders, ended: make(chan struct{}), gone: make(chan struct{})}
+	p := &Process{
+		orders: orders, started: make(chan struct{}), ended: make(chan struct{}), gone: make(chan struct{}),
+	}
 	p.shim = &exec.Cmd{
-		Path: c.Shim[0], Args: slices.Concat(c.Shim, []string{c.Label, c.Path}, c.Args), Env: c.Env, Stdout: c.Stdout, Stderr: c.Stderr,
+		Path: c.ShimPath, Args: slices.Concat(c.ShimArgs, []string{c.Label, c.Path}, c.Args),
+		Env: c.Env, Stdout: c.Stdout, Stderr: c.Stderr,
 		ExtraFiles:  []*os.File{c.Three, c.Four, ordersOut, reportsIn},
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true}, // What a terminal sends to the supervisor is not for the shim.
 	}
@@ -102,6 +107,9 @@ func (p *Process) Trust(deadline time.Duration) {
 
 // Terminate sends SIGTERM to the program, or, when that has ended, to what is left of its process group.
 func (p *Process) Terminate() { p.order(wordTerm, "") }
+
+// Started is closed when the program has started. It may never be.
+func (p *Process) Started() <-chan struct{} { return p.started }
 
 // Ended is closed when the program has ended. What is left of its process group is there until [Process.Release].
 func (p *Process) Ended() <-chan struct{} { return p.ended }
@@ -162,6 +170,7 @@ func (p *Process) follow(reports io.ReadCloser) {
 		case wordStarted:
 			if pid, err := m.number(); err == nil {
 				p.pid = int(pid)
+				close(p.started)
 			}
 		case wordFailed:
 			p.outcome.Err, settled = errors.New(m.value), true

@@ -56,7 +56,8 @@ type program struct {
 
 func command(script string, three, four *os.File) Command {
 	return Command{
-		Shim: []string{os.Args[0], "shim"}, Label: "test", Path: "/bin/sh", Args: []string{"sh", "-c", script},
+		ShimPath: os.Args[0], ShimArgs: []string{"test", "shim"}, Label: "test",
+		Path: "/bin/sh", Args: []string{"sh", "-c", script},
 		Env: os.Environ(), Stdout: os.Stderr, Stderr: os.Stderr, Three: three, Four: four,
 	}
 }

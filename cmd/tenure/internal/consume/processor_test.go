@@ -20,11 +20,12 @@ func TestAStopSaysWhatItWaitsFor(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			core, logged := observer.New(zap.InfoLevel)
 			from, to := io.Pipe()
-			c := &consumer{Config: Config{Log: zap.New(core)}, out: &output{w: to, onFailed: func() {}}}
+			c := &processorConsumer{ProcessorConfig: ProcessorConfig{Settings: Settings{Log: zap.New(core)}}}
+			c.printer.out = &output{w: to, onFailed: func() {}}
 			release := make(chan struct{})
 			c.readers.Go(func() {
 				if stalled {
-					_ = c.out.write([]byte("stalled\n"))
+					_ = c.printer.out.write([]byte("stalled\n"))
 					return
 				}
 				<-release

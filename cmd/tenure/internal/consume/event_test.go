@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func event(sequence int64, body string) *azeventhubs.ReceivedEventData {
+func received(sequence int64, body string) *azeventhubs.ReceivedEventData {
 	return &azeventhubs.ReceivedEventData{
 		EventData: azeventhubs.EventData{Body: []byte(body)}, Offset: "o", SequenceNumber: sequence,
 	}
@@ -60,10 +60,10 @@ func TestAppendLines(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e := event(1, "body")
+			e := received(1, "body")
 			test.change(e)
 			var buffer bytes.Buffer
-			require.NoError(t, appendLines(&buffer, "3", []*azeventhubs.ReceivedEventData{e, e}))
+			require.NoError(t, appendLines(&buffer, fromHubAll("3", []*azeventhubs.ReceivedEventData{e, e})))
 			require.Equal(t, test.want+"\n"+test.want+"\n", buffer.String())
 		})
 	}

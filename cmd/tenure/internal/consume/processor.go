@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -19,13 +18,12 @@ const (
 	// closeLimit bounds the closing of links, and then again the relinquishing: the SDK gives it a minute, which is longer
 	// than most supervisors wait. What is not relinquished in time is freed when the lease is revoked.
 	closeLimit = 5 * time.Second
-
-	// stallNotice is how long the readers may take to finish before the log says what is waited for.
-	stallNotice = 500 * time.Millisecond
 )
 
-// Config says what to consume and how.
-type Config struct {
+// ProcessorConfig says what the SDK's Processor is to consume and how.
+type ProcessorConfig struct {
+	Settings
+
 	Client *Client
 	Store  azeventhubs.CheckpointStore
 
@@ -38,18 +36,12 @@ type Config struct {
 
 	Strategy       azeventhubs.ProcessorStrategy
 	UpdateInterval time.Duration
-
-	// A partition is checkpointed after this many events, or this long after the first that is not covered.
-	CheckpointCount    int
-	CheckpointInterval time.Duration
-
-	Output io.Writer
-	Log    *zap.Logger
 }
 
-// Run consumes until ctx ends and returns nil then, when everything printed has been checkpointed and the partitions
-// have been relinquished. It ends by itself with the error of the output, or with that of the Processor.
-func Run(ctx context.Context, config Config) error {
+// RunProcessor consumes with the SDK's Processor until ctx ends and returns nil then, when everything printed has been
+// checkpointed and the partitions have been relinquished. It ends by itself with the error of the output, or with that
+// of the Processor.
+func RunProcessor(ctx context.Context, config ProcessorConfig) error {
 	from, err := ParsePosition(config.From)
 	if err != nil {
 		return err
@@ -69,18 +61,17 @@ func Run(ctx context.Context, config Config) error {
 	if err != nil {
 		return fmt.Errorf("make the processor: %w", err)
 	}
-	c := &consumer{Config: config, processor: processor, points: points}
+	c := &processorConsumer{ProcessorConfig: config, processor: processor, points: points}
 	return c.run(ctx)
 }
 
-// consumer is one Run.
-type consumer struct {
-	Config
+// processorConsumer is one RunProcessor.
+type processorConsumer struct {
+	ProcessorConfig
 
 	processor *azeventhubs.Processor
 	points    *startingPoints
-	out       *output
-	totals    totals
+	printer   printer
 
 	readers  sync.WaitGroup
 	mu       sync.Mutex
@@ -88,7 +79,7 @@ type consumer struct {
 	failures []error
 }
 
-func (c *consumer) run(ctx context.Context) error {
+func (c *processorConsumer) run(ctx context.Context) error {
 	// Three things end one after the other: receiving, then saving, then the processor, which relinquishes.
 	receiving, stopReceiving := context.WithCancel(ctx)
 	defer stopReceiving()
@@ -96,13 +87,10 @@ func (c *consumer) run(ctx context.Context) error {
 	defer stopSaving()
 	processing, stopProcessing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopProcessing()
-	c.out = &output{w: c.Output, onFailed: stopReceiving}
+	c.printer.out = &output{w: c.Output, onFailed: stopReceiving}
 	c.open = make(map[*azeventhubs.ProcessorPartitionClient]bool)
 
-	defer context.AfterFunc(ctx, func() {
-		c.Log.Info("stopping: what is being printed is finished and checkpointed, then the partitions are given up; " +
-			"a second signal ends at once")
-	})()
+	defer tellOfStop(ctx, c.Log)()
 
 	processed := make(chan error, 1)
 	go func() {
@@ -129,9 +117,8 @@ func (c *consumer) run(ctx context.Context) error {
 	case <-time.After(closeLimit):
 		c.Log.Warn("the partitions could not be relinquished in time; they are free when the lease is revoked or has run out")
 	}
-	c.Log.Info("consumed", zap.Int64("events", c.totals.events.Load()),
-		zap.Int64("checkpoints", c.totals.checkpoints.Load()), zap.Int64("rejected_checkpoints", c.totals.rejected.Load()))
-	if err := c.out.failure(); err != nil {
+	c.printer.tell(c.Log)
+	if err := c.printer.out.failure(); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -139,18 +126,17 @@ func (c *consumer) run(ctx context.Context) error {
 	return errors.Join(c.failures...)
 }
 
-func (c *consumer) start(
+func (c *processorConsumer) start(
 	receiving, saving context.Context, client *azeventhubs.ProcessorPartitionClient,
 ) {
 	partition := client.PartitionID()
 	log := c.Log.With(zap.String("partition", partition))
 	log.Info("partition opened", append(c.points.fields(partition), zap.String("owner", c.Client.InstanceID()))...)
 	r := &reader{
-		client:   client,
-		out:      c.out,
-		progress: progress{count: c.CheckpointCount, interval: c.CheckpointInterval},
-		totals:   &c.totals,
-		log:      log,
+		partition: processorPartition{client, log},
+		printer:   &c.printer,
+		progress:  progress{count: c.CheckpointCount, interval: c.CheckpointInterval},
+		log:       log,
 	}
 	c.mu.Lock()
 	c.open[client] = true
@@ -175,55 +161,42 @@ func (c *consumer) start(
 
 // failUnlessLost remembers what went wrong with a reader's last checkpoint: it is the command's failure, unless the
 // partition is another owner's by now, who goes on from the checkpoint that is there.
-func (c *consumer) failUnlessLost(err error) {
+func (c *processorConsumer) failUnlessLost(err error) {
 	if err == nil || reason(err) != "failed" {
 		return
 	}
 	c.fail(err)
 }
 
-func (c *consumer) fail(err error) {
+func (c *processorConsumer) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.failures = append(c.failures, err)
 }
 
 // drain waits for the readers to finish what they began.
-func (c *consumer) drain(stopSaving func()) {
+func (c *processorConsumer) drain(stopSaving func()) {
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
 		c.readers.Wait()
 	}()
-	if awaitDrained(drained, stallNotice) {
+	if await(drained, stallNotice) {
 		return
 	}
-	if c.out.waiting.Load() > 0 {
-		c.Log.Warn("stopping: waiting for the reader of standard output; a second signal ends at once")
-	} else {
-		c.Log.Warn("stopping: waiting for etcd to take the last checkpoints; a second signal ends at once")
-	}
-	if awaitDrained(drained, drainLimit-stallNotice) {
+	c.printer.tellOfStall(c.Log)
+	if await(drained, drainLimit-stallNotice) {
 		return
 	}
 	c.Log.Error("readers did not finish in time: standard output is stuck, or etcd does not take their last checkpoints",
 		zap.Duration("limit", drainLimit))
 	stopSaving()
-	if !awaitDrained(drained, closeLimit) {
-		c.fail(errors.New("standard output is stuck: what could not be printed was not checkpointed"))
+	if !await(drained, closeLimit) {
+		c.fail(errStuck)
 	}
 }
 
-func awaitDrained(drained <-chan struct{}, limit time.Duration) bool {
-	select {
-	case <-drained:
-		return true
-	case <-time.After(limit):
-		return false
-	}
-}
-
-func (c *consumer) closeClients() {
+func (c *processorConsumer) closeClients() {
 	c.mu.Lock()
 	clients := c.open
 	c.open = nil
@@ -235,7 +208,7 @@ func (c *consumer) closeClients() {
 	closing.Wait()
 }
 
-func (c *consumer) close(client *azeventhubs.ProcessorPartitionClient) {
+func (c *processorConsumer) close(client *azeventhubs.ProcessorPartitionClient) {
 	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
 	defer cancel()
 	if err := client.Close(ctx); err != nil {

@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+
+	"github.com/tenure-go/tenure/cmd/tenure/internal/filestream"
 )
 
-// line is one event as it is printed.
-type line struct {
+// event is one event as it is printed.
+type event struct {
 	Partition      string          `json:"partition"`
 	SequenceNumber int64           `json:"sequence_number"`
 	Offset         string          `json:"offset"`
@@ -23,51 +26,81 @@ type line struct {
 	BodyValue      json.RawMessage `json:"body_value,omitempty"`  // where it is an AMQP value or sequence instead of bytes
 }
 
+// position is how far a partition has been handled: which event was the last.
+type position struct {
+	sequenceNumber int64
+	offset         string
+}
+
+func (e *event) position() position { return position{e.SequenceNumber, e.Offset} }
+
 // appendLines adds the events to the buffer, one JSON object a line.
-func appendLines(buffer *bytes.Buffer, partition string, events []*azeventhubs.ReceivedEventData) error {
+func appendLines(buffer *bytes.Buffer, events []event) error {
 	encoder := json.NewEncoder(buffer)
 	encoder.SetEscapeHTML(false)
-	for _, event := range events {
-		l := line{
-			Partition:      partition,
-			SequenceNumber: event.SequenceNumber,
-			Offset:         event.Offset,
-			Key:            event.PartitionKey,
-			Properties:     plainMap(event.Properties),
-		}
-		if event.EnqueuedTime != nil {
-			l.EnqueuedTime = event.EnqueuedTime.UTC().Format(time.RFC3339Nano)
-		}
-		l.setBody(event)
-		if err := encoder.Encode(l); err != nil {
-			return fmt.Errorf("encode event %d of partition %s: %w", event.SequenceNumber, partition, err)
+	for _, e := range events {
+		if err := encoder.Encode(e); err != nil {
+			return fmt.Errorf("encode event %d of partition %s: %w", e.SequenceNumber, e.Partition, err)
 		}
 	}
 	return nil
 }
 
-func (l *line) setBody(event *azeventhubs.ReceivedEventData) {
-	body := event.Body
-	if raw := event.RawAMQPMessage; raw != nil {
+// setBytes sets a body of bytes.
+func (e *event) setBytes(body []byte) {
+	if !utf8.Valid(body) {
+		e.BodyBase64 = body
+		return
+	}
+	text := string(body)
+	e.Body = &text
+}
+
+// fromLine returns a line of a file as an event.
+func fromLine(partition string, l filestream.Line) event {
+	e := event{Partition: partition, SequenceNumber: l.Number, Offset: strconv.FormatInt(l.Offset, 10)}
+	e.setBytes(l.Text)
+	return e
+}
+
+// fromHub returns what Event Hubs sent as an event.
+func fromHub(partition string, received *azeventhubs.ReceivedEventData) event {
+	e := event{
+		Partition:      partition,
+		SequenceNumber: received.SequenceNumber,
+		Offset:         received.Offset,
+		Key:            received.PartitionKey,
+		Properties:     plainMap(received.Properties),
+	}
+	if received.EnqueuedTime != nil {
+		e.EnqueuedTime = received.EnqueuedTime.UTC().Format(time.RFC3339Nano)
+	}
+	body := received.Body
+	if raw := received.RawAMQPMessage; raw != nil {
 		// The SDK gives a body only where it is in one piece.
 		if len(raw.Body.Data) > 1 {
 			body = bytes.Join(raw.Body.Data, nil)
 		}
 		if value := raw.Body.Value; value != nil {
-			l.BodyValue = plainJSON(value)
-			return
+			e.BodyValue = plainJSON(value)
+			return e
 		}
 		if sequence := raw.Body.Sequence; len(sequence) > 0 {
-			l.BodyValue = plainJSON(sequence)
-			return
+			e.BodyValue = plainJSON(sequence)
+			return e
 		}
 	}
-	if !utf8.Valid(body) {
-		l.BodyBase64 = body
-		return
+	e.setBytes(body)
+	return e
+}
+
+// fromHubAll returns them all.
+func fromHubAll(partition string, received []*azeventhubs.ReceivedEventData) []event {
+	events := make([]event, len(received))
+	for i, one := range received {
+		events[i] = fromHub(partition, one)
 	}
-	text := string(body)
-	l.Body = &text
+	return events
 }
 
 // plainMap replaces what JSON cannot hold.

@@ -1,0 +1,71 @@
+// Package member runs members of a group as real processes, for tests that kill and pause them, and takes in what they
+// report.
+//
+// A process is the test's own binary, started again with a [Config] in its environment: [Start] starts one, and
+// [FromEnvironment] and [Run] are what it does. Its handlers are obedient unless told otherwise, and handle a stream of
+// numbered events that is the same for everybody who knows when it began. Each event that was handled is reported on a
+// pipe with one write: what stands there happened, however the process ended.
+package member
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+)
+
+// Config is what a member's process is told.
+type Config struct {
+	Endpoints  []string
+	Group      string // namespace/hub/group
+	OwnerID    string
+	Partitions int
+	Weight     int
+	TTL        time.Duration
+	Stream     Stream
+
+	// CheckpointEvery is how many events pass between two checkpoints.
+	CheckpointEvery int64
+
+	// Disobedient handlers do not ask whether their context has ended. It shows that a test would notice.
+	Disobedient bool
+}
+
+// Stream is numbered events, from 0 on, in each partition.
+type Stream struct {
+	// Start is when event 0 is there, by [Now].
+	Start time.Duration
+
+	// Every is the time between two events. With 0 there are none.
+	Every time.Duration
+
+	// Work is how long the handling of an event takes.
+	Work time.Duration
+}
+
+// at is when an event is there.
+func (s Stream) at(sequence int64) time.Duration { return s.Start + time.Duration(sequence)*s.Every }
+
+const configEnv = "TENURE_TEST_MEMBER"
+
+// FromEnvironment returns what this process is told, if [Start] started it.
+func FromEnvironment() (config Config, found bool, err error) {
+	encoded := os.Getenv(configEnv)
+	if encoded == "" {
+		return Config{}, false, nil
+	}
+	if err := json.Unmarshal([]byte(encoded), &config); err != nil {
+		return Config{}, true, fmt.Errorf("read %s: %w", configEnv, err)
+	}
+	return config, true, nil
+}
+
+// PartitionIDs returns the partitions of a stream with that many.
+func PartitionIDs(n int) []string {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = strconv.Itoa(i)
+	}
+	return ids
+}

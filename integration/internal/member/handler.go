@@ -1,0 +1,159 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/tenure-go/tenure/balancer"
+	"github.com/tenure-go/tenure/etcdstore"
+)
+
+// run is one run of a partition's handler.
+type run struct {
+	config   *Config
+	reporter *reporter
+	p        *balancer.Partition
+	fence    int64
+	next     int64 // event
+}
+
+// handler returns the handler of a member's partitions.
+func handler(config *Config, reporter *reporter) balancer.Handler {
+	return func(ctx context.Context, p *balancer.Partition) error {
+		fence, err := strconv.ParseInt(p.Ownership().ETag, 10, 64)
+		if err != nil {
+			return err
+		}
+		r := &run{config: config, reporter: reporter, p: p, fence: fence}
+		if start, found := p.Start(); found {
+			r.next = *start.SequenceNumber + 1
+		}
+		err = r.handle(ctx)
+		r.report(Report{Kind: Returned, Sequence: r.next - 1, Outcome: outcome(err)})
+		return err
+	}
+}
+
+func (r *run) report(report Report) {
+	report.Partition, report.Fence = r.p.ID(), r.fence
+	r.reporter.report(report)
+}
+
+// handle handles events until it is to stop.
+func (r *run) handle(ctx context.Context) error {
+	first := r.next
+	for r.await(ctx) {
+		began, trusted := Now(), r.trustedUntil()
+		if !r.config.Disobedient && ctx.Err() != nil {
+			break
+		}
+		trusted = max(trusted, r.trustedUntil()) // a renewal may have been confirmed in between
+		wait(r.config.Stream.Work)
+		trusted = max(trusted, r.trustedUntil())
+		r.report(Report{Kind: Handled, Sequence: r.next, Began: began, Trusted: trusted})
+		r.next++
+		if r.next%r.config.CheckpointEvery == 0 {
+			if err := r.p.Checkpoint(ctx, r.last(), nil); err != nil && !r.config.Disobedient {
+				break
+			}
+		}
+	}
+	switch {
+	case r.next == first:
+		return nil
+	case ctx.Err() != nil:
+		return r.tryLate(ctx)
+	}
+	r.p.Finish(r.last(), nil)
+	return nil
+}
+
+func (r *run) last() *int64 {
+	last := r.next - 1
+	return &last
+}
+
+// await waits until the next event is there. It reports false if there is to be none any more.
+func (r *run) await(ctx context.Context) bool {
+	select {
+	case <-r.p.Draining():
+		return false
+	default:
+	}
+	ended := ctx.Done()
+	if r.config.Disobedient {
+		ended = nil
+	}
+	var due <-chan time.Time
+	if stream := r.config.Stream; stream.Every > 0 {
+		timer := time.NewTimer(stream.at(r.next) - Now())
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-due:
+		return true
+	case <-r.p.Draining():
+		return false
+	case <-ended:
+		return false
+	}
+}
+
+// lateTimeout leaves a handler time to return within the stop grace.
+const lateTimeout = 100 * time.Millisecond
+
+// tryLate tries a checkpoint although the handler's context has ended, as one does that was paused on its way to it.
+func (r *run) tryLate(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lateTimeout)
+	defer cancel()
+	err := r.p.Checkpoint(ctx, r.last(), nil)
+	r.report(Report{Kind: Late, Sequence: *r.last(), Outcome: outcome(err)})
+	return cause
+}
+
+// What a checkpoint's outcome is called in reports, beside errors that are not expected.
+const (
+	OutcomeLost     = "ownership lost"
+	OutcomeConflict = "conflict"
+	OutcomeUnknown  = "unknown"
+)
+
+func outcome(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, etcdstore.ErrOutcomeUnknown), errors.Is(err, context.DeadlineExceeded):
+		return OutcomeUnknown
+	case errors.Is(err, etcdstore.ErrOwnershipLost):
+		return OutcomeLost
+	case errors.Is(err, etcdstore.ErrCheckpointConflict):
+		return OutcomeConflict
+	}
+	return err.Error()
+}
+
+// readTogether is within how long two clocks must be read to count as read at once.
+const readTogether = 100 * time.Microsecond
+
+// trustedUntil returns until when the lease can be trusted, by Now. Being paused between the two readings must not
+// shift it.
+func (r *run) trustedUntil() time.Duration {
+	for {
+		before := Now()
+		remaining := r.p.Remaining()
+		if Now()-before < readTogether {
+			return before + remaining
+		}
+	}
+}
+
+// wait takes its time, as an event's handling does that does not look at a context.
+func wait(d time.Duration) {
+	if d > 0 {
+		<-time.After(d)
+	}
+}
