@@ -30,7 +30,7 @@ func table(v verdict) string {
 	writef("\n  %-30s %10s\n", "events appended to the stream", number(v.appended))
 	check("lost", v.lost, v.lost == 0, "")
 	check("repeated by planned changes", v.planned, v.planned == 0, "")
-	check("repeated by crashes", v.crashed, v.astray == 0, "all after its checkpoint")
+	check("repeated by crashes", v.crashed, v.astray == 0, "all after their checkpoints")
 	check("late checkpoints rejected", v.rejected, v.accepted == 0, fmt.Sprintf("%d accepted", v.accepted))
 	for _, wrong := range v.wrong {
 		writef("\n  WRONG: %s", wrong)
