@@ -89,7 +89,7 @@ func (w *worker) claimed(t *trust, b *batch, won []etcdstore.Ownership, err erro
 		}
 		passed = append(passed, s.id)
 		s.ownership = o
-		w.begin(s, t)
+		w.begin(s, t, b.options.Reason)
 	}
 	if b.options.Avoid != "" && len(passed) > 0 {
 		w.noteExcluded(b.options.Avoid, b.options.Reason, passed)
@@ -115,7 +115,7 @@ func (w *worker) claimLost(s *slot) {
 }
 
 // begin starts the handler of a partition that was just claimed, if all that it needs is there.
-func (w *worker) begin(s *slot, t *trust) {
+func (w *worker) begin(s *slot, t *trust, reason string) {
 	s.taken()
 	now := time.Now()
 	if w.leaving || w.trust != t || t.lapsed() {
@@ -141,10 +141,6 @@ func (w *worker) begin(s *slot, t *trust) {
 	}
 	s.phase, s.running, s.overdue = handling, true, false
 	s.p = newPartition(w.Member, t, s.ownership, start, found)
-	reason := w.reasonToClaim(s)
-	if s.anew {
-		reason = "its handler starts again"
-	}
 	w.emit(w.options.Events.Claimed, w.about(s, reason, nil))
 	w.log.Info("handling", append(w.fields(s, reason), startFields(start, found)...)...)
 	p := s.p

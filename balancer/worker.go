@@ -427,7 +427,7 @@ func (w *worker) act(now time.Time, me int32) {
 				w.wakeBy(s.retryAt)
 				continue
 			}
-			claims.add(s, s.ownership.ETag, etcdstore.ClaimOptions{Anew: true})
+			claims.add(s, s.ownership.ETag, etcdstore.ClaimOptions{Anew: true, Reason: "its handler starts again"})
 		case s.phase == idle:
 			switch {
 			case !w.view.free(i):

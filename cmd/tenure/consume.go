@@ -10,11 +10,9 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
-	"github.com/tenure-go/tenure/balancer"
 	"github.com/tenure-go/tenure/cmd/tenure/internal/consume"
 	"github.com/tenure-go/tenure/cmd/tenure/internal/filestream"
 	"github.com/tenure-go/tenure/cmd/tenure/internal/problem"
@@ -121,9 +119,7 @@ func (a *app) consume(ctx context.Context, f consumeFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	if f.hub.OwnerID == "" {
-		f.hub.OwnerID = uuid.NewString()
-	}
+	f.hub.OwnerID = f.owner()
 	var err error
 	if folder, files := f.folder(); files {
 		err = a.consumeFiles(ctx, f, folder)
@@ -230,14 +226,7 @@ func (a *app) memberConfig(f *consumeFlags, store *etcdstore.Store, group etcdst
 		Store:    store,
 		Prefix:   a.etcd.Prefix,
 		Group:    group,
-		Balancer: balancer.Options{
-			OwnerID:      f.hub.OwnerID,
-			Weight:       f.weight,
-			Capacity:     f.capacity,
-			DrainTimeout: f.drainTimeout,
-			Grace:        f.grace,
-			Logger:       a.log.Named("balancer"),
-		},
+		Balancer: f.options(a.log),
 	}
 }
 

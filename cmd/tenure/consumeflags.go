@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -13,7 +11,6 @@ import (
 
 	"github.com/tenure-go/tenure/cmd/tenure/internal/consume"
 	"github.com/tenure-go/tenure/cmd/tenure/internal/filestream"
-	"github.com/tenure-go/tenure/cmd/tenure/internal/problem"
 	"github.com/tenure-go/tenure/etcdstore"
 )
 
@@ -27,6 +24,8 @@ const (
 
 // consumeFlags are the command's own.
 type consumeFlags struct {
+	memberFlags
+
 	source   string
 	balancer string
 
@@ -36,14 +35,8 @@ type consumeFlags struct {
 	group                etcdstore.Group
 
 	from               string
-	ttl                time.Duration
 	checkpointCount    int
 	checkpointInterval time.Duration
-
-	weight       int
-	capacity     int
-	grace        time.Duration
-	drainTimeout time.Duration
 
 	updateInterval time.Duration
 	strategy       string
@@ -56,16 +49,14 @@ func (f *consumeFlags) define(flags *pflag.FlagSet) {
 		"where events come from: eventhubs, or files:DIR, each file of the folder being a partition")
 	flags.StringVar(&f.balancer, "balancer", balancerNative,
 		"who shares the partitions out: native, or sdk, the Event Hubs SDK's Processor")
-	flags.StringVar(&f.hub.OwnerID, "owner-id", "", "`name` of this consumer; it must be its own (default: a random UUID)")
-	flags.DurationVar(&f.ttl, "ttl", 10*time.Second, "how long the partitions of a process that died stay its own")
+	f.defineOwner(flags)
 	flags.StringVar(&f.from, "from", "earliest",
 		"where partitions without a checkpoint begin: earliest, latest, offset:N, sequence:N, or a `time` (RFC 3339)")
 	flags.IntVar(&f.checkpointCount, "checkpoint-count", 1000, "checkpoint a partition after this many events")
 	flags.DurationVar(&f.checkpointInterval, "checkpoint-interval", 5*time.Second,
 		"checkpoint a partition this long after an event that is not covered")
 
-	flags.StringVar(&f.groupText, "group", "",
-		"files: `topic/group` that the processes share, or namespace/topic/group; two parts mean the namespace local")
+	flags.StringVar(&f.groupText, "group", "", "files: "+groupUsage)
 
 	flags.StringVar(&f.connectionStringFile, "connection-string-file", "",
 		"eventhubs: `file` that holds the connection string")
@@ -76,12 +67,7 @@ func (f *consumeFlags) define(flags *pflag.FlagSet) {
 	flags.StringVar(&f.hub.ConsumerGroup, "consumer-group", azeventhubs.DefaultConsumerGroup,
 		"eventhubs: `name` of the consumer group")
 
-	flags.IntVar(&f.weight, "weight", 1, "native: this consumer's share of the partitions, relative to the others'")
-	flags.IntVar(&f.capacity, "capacity", 0, "native: take no more partitions than this (0: no limit)")
-	flags.DurationVar(&f.grace, "grace", 0,
-		"native: keep the partitions this long on top of --ttl for a consumer that has gone and comes back as --owner-id")
-	flags.DurationVar(&f.drainTimeout, "drain-timeout", 10*time.Second,
-		"native: how long a partition that is given up may take to be printed and checkpointed before it is cut off")
+	f.defineShare(flags, "native: ", 10*time.Second, "be printed and checkpointed before it is cut off")
 
 	flags.DurationVar(&f.updateInterval, "update-interval", 10*time.Second,
 		"sdk: how often partitions are claimed and renewed (times 0.8 to 1.3)")
@@ -117,16 +103,10 @@ func (f *consumeFlags) check() error {
 	default:
 		p.addf("--balancer must be native or sdk, not %q", f.balancer)
 	}
-	if err := checkTTL(f.ttl); err != nil {
-		p.found = append(p.found, err)
-	}
+	f.checkOwner(p)
 	p.wantf(f.checkpointCount > 0, "--checkpoint-count must be at least 1, not %d", f.checkpointCount)
 	p.wantf(f.checkpointInterval > 0, "--checkpoint-interval must be above 0, not %v", f.checkpointInterval)
-	p.wantf(f.hub.OwnerID != "" || !f.given("owner-id"), "--owner-id is empty; leave it out for a random one")
-	if len(p.found) == 0 {
-		return nil
-	}
-	return &problem.Error{Kind: problem.Usage, What: "wrong flags", Err: errors.Join(p.found...)}
+	return p.err()
 }
 
 func (f *consumeFlags) checkFiles(p *problems, folder string) {
@@ -139,19 +119,7 @@ func (f *consumeFlags) checkFiles(p *problems, folder string) {
 			"such as --group orders/billing")
 		return
 	}
-	f.group, err = parseGroup(f.groupText)
-	p.wantf(err == nil,
-		"--group must be topic/group or namespace/topic/group, such as orders/billing, not %q", f.groupText)
-}
-
-// parseGroup reads a group's name as people give it. All but those of the namespace local are of Event Hubs, which
-// ignores the case of names.
-func parseGroup(text string) (etcdstore.Group, error) {
-	group, err := etcdstore.ParseGroup(text)
-	if group.FullyQualifiedNamespace != "local" {
-		group = group.Fold()
-	}
-	return group, err
+	f.group = p.group(f.groupText)
 }
 
 func (f *consumeFlags) checkHub(p *problems) {
@@ -163,12 +131,7 @@ func (f *consumeFlags) checkHub(p *problems) {
 
 func (f *consumeFlags) checkNative(p *problems) {
 	p.only("for --balancer sdk", "strategy", "update-interval")
-	p.wantf(f.weight > 0, "--weight must be at least 1, not %d", f.weight)
-	p.wantf(f.capacity >= 0, "--capacity must be at least 1, or 0 for no limit, not %d", f.capacity)
-	p.wantf(f.grace >= 0 && f.grace%time.Second == 0, "--grace must be whole seconds, such as 30s, not %v", f.grace)
-	p.wantf(f.grace == 0 || f.given("owner-id"),
-		"--grace needs an --owner-id that stays the same over restarts: a random one does not come back")
-	p.wantf(f.drainTimeout > 0, "--drain-timeout must be above 0, not %v", f.drainTimeout)
+	f.checkShare(p)
 }
 
 func (f *consumeFlags) checkSDK(p *problems) {
@@ -179,29 +142,6 @@ func (f *consumeFlags) checkSDK(p *problems) {
 	}
 	p.wantf(slices.Contains(strategies, azeventhubs.ProcessorStrategy(f.strategy)),
 		"--strategy must be balanced or greedy, not %q", f.strategy)
-}
-
-// problems are what is wrong with a command line.
-type problems struct {
-	given func(flag string) bool
-	found []error
-}
-
-func (p *problems) addf(format string, values ...any) {
-	p.found = append(p.found, fmt.Errorf(format, values...))
-}
-
-func (p *problems) wantf(ok bool, format string, values ...any) {
-	if !ok {
-		p.addf(format, values...)
-	}
-}
-
-// only reports those of the flags that were given where they mean nothing.
-func (p *problems) only(purpose string, flags ...string) {
-	for _, flag := range flags {
-		p.wantf(!p.given(flag), "--%s is %s", flag, purpose)
-	}
 }
 
 // didYouMeanFiles helps who gives a folder alone.

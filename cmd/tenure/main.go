@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tenure-go/tenure/cmd/tenure/internal/problem"
+	"github.com/tenure-go/tenure/cmd/tenure/internal/supervise/shim"
 )
 
 // Exit statuses, as the help text lists them.
@@ -20,11 +21,16 @@ const (
 	exitUsage      = 2
 	exitEtcd       = 3
 	exitEventHubs  = 4
+	exitNoExec     = 126 // as a shell has these two
+	exitNotFound   = 127
 	exitBySignal   = 128 // plus the signal's number
 	exitBrokenPipe = 141 // what a shell reports for a program that SIGPIPE ended
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == shimName {
+		os.Exit(shim.Main(os.Args[2:], os.Stderr))
+	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, os.LookupEnv))
 }
 
@@ -45,10 +51,12 @@ func run(args []string, stdout, stderr io.Writer, lookup lookupEnv) int {
 	}
 	a.report(err)
 	return map[problem.Kind]int{
-		problem.Failure:   exitFailure,
-		problem.Usage:     exitUsage,
-		problem.Etcd:      exitEtcd,
-		problem.EventHubs: exitEventHubs,
+		problem.Failure:       exitFailure,
+		problem.Usage:         exitUsage,
+		problem.Etcd:          exitEtcd,
+		problem.EventHubs:     exitEventHubs,
+		problem.NotExecutable: exitNoExec,
+		problem.NotFound:      exitNotFound,
 	}[problem.KindOf(err)]
 }
 

@@ -25,7 +25,8 @@ func TestMain(m *testing.M) {
 	if os.Getenv("TENURE_TEST_AS_WAITER") != "" {
 		waitForSignals()
 	}
-	if os.Getenv("TENURE_TEST_AS_COMMAND") != "" || len(os.Args) > 1 && os.Args[1] == devEtcdName {
+	helper := len(os.Args) > 1 && (os.Args[1] == devEtcdName || os.Args[1] == shimName)
+	if helper || os.Getenv("TENURE_TEST_AS_COMMAND") != "" {
 		main()
 	}
 	goleak.VerifyTestMain(m)

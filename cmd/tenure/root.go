@@ -41,6 +41,7 @@ Logs go to standard error. Exit status:
     2  wrong use: a flag, an argument or an environment variable
     3  etcd cannot be used: unreachable, login or TLS wrong, too old, out of space
     4  Event Hubs cannot be used: unreachable, unknown hub, credentials wrong
+  126  "tenure run" cannot execute its program (127: there is none of that name)
   130  ended at once by a second SIGINT (143: SIGTERM)
   141  the reader of standard output has gone, as in "tenure consume ... | head"`
 
@@ -97,7 +98,7 @@ func (a *app) rootCommand() *cobra.Command {
 		return &problem.Error{Kind: problem.Usage, What: err.Error(), Do: "See: " + command.CommandPath() + " --help"}
 	})
 	a.addFlags(root.PersistentFlags())
-	root.AddCommand(a.consumeCommand(), a.versionCommand(), a.demoCommand(), a.devEtcdCommand())
+	root.AddCommand(a.consumeCommand(), a.runCommand(), a.versionCommand(), a.demoCommand(), a.devEtcdCommand())
 	return root
 }
 

@@ -15,6 +15,10 @@ const (
 	Etcd
 	// EventHubs is an event hub that cannot be worked with.
 	EventHubs
+	// NotExecutable is a program to be run that may not be.
+	NotExecutable
+	// NotFound is a program to be run that there is not.
+	NotFound
 )
 
 // Error is a problem that a person can do something about.
