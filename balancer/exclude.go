@@ -7,9 +7,6 @@ import (
 	"go.uber.org/zap"
 )
 
-// excludedFor is how long a member is passed over for a partition.
-const excludedFor = time.Minute
-
 // exclusion is a record that has a member passed over, to be removed in time.
 type exclusion struct {
 	owner      string
@@ -34,7 +31,7 @@ func (w *worker) exclude(s *slot, reason string) {
 
 // noteExcluded has records removed again in time that have a member passed over.
 func (w *worker) noteExcluded(owner, reason string, partitions []string) {
-	until := time.Now().Add(excludedFor)
+	until := time.Now().Add(w.pace.excluded)
 	w.excluded = append(w.excluded, exclusion{owner, partitions, until})
 	w.wakeBy(until)
 	for _, id := range partitions {

@@ -121,7 +121,7 @@ func (f *fleet) make(
 	member, err := New(store, f.group, source, handler, &options)
 	require.NoError(f.t, err)
 	// Nobody is stuck unless a test says so, however slow many members are on few processors under the race detector.
-	member.patience = longEnough
+	member.pace.patience = longEnough
 	m := &testMember{Member: member, t: f.t, keeper: keeper, done: make(chan struct{})}
 	f.members = append(f.members, m)
 	f.t.Cleanup(func() {

@@ -24,6 +24,7 @@ func (w *worker) leave(ctx context.Context) error {
 		w.drainAll()
 		w.mirror.Close()
 	}
+	w.endChange()
 	closing, cancel := context.WithTimeout(ctx, w.leaseTime())
 	defer cancel()
 	var problems []error
@@ -32,6 +33,7 @@ func (w *worker) leave(ctx context.Context) error {
 			w.log.Warn("the member's record was not removed; it goes with the lease", zap.Error(err))
 		}
 	}
+	w.closeStore(closing)
 	if err := w.store.Keeper().Close(closing); err != nil {
 		problems = append(problems, fmt.Errorf("balancer: leave: %w", err))
 	}
@@ -46,21 +48,34 @@ func (w *worker) leave(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
+// closeStore waits for checkpoints that etcd has not answered, but not for so long that no time is left to revoke the
+// lease.
+func (w *worker) closeStore(ctx context.Context) {
+	patience := w.leaseTime() / 2
+	if w.deletesOnly {
+		patience = 0 // they wait for space
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := w.store.Close(ctx); err != nil {
+		w.log.Warn("checkpoints that etcd has not confirmed are given up", zap.Error(err))
+	}
+}
+
 // announce lets the others plan without this member. With a grace they are to leave its partitions alone instead: the
 // record goes first, so that the reservation binds from the first release on.
 func (w *worker) announce() {
-	t := w.trust
-	if t == nil {
+	if w.trust == nil {
 		return
 	}
 	w.running.Go(func() {
 		var err error
 		if w.reservation != nil {
-			err = w.presence.Leave(t.owned)
+			err = w.presence.Leave(w.changing)
 		} else {
-			err = w.presence.Update(t.owned, func(m *etcdstore.Member) { m.Leaving = true })
+			err = w.presence.Update(w.changing, func(m *etcdstore.Member) { m.Leaving = true })
 		}
-		if err != nil {
+		if err != nil && w.changing.Err() == nil {
 			w.log.Warn("could not tell the others of leaving", zap.Error(err))
 		}
 	})

@@ -32,7 +32,7 @@ type Member struct {
 	ran   atomic.Bool
 	mixed atomic.Bool // the group has an owner that is no member
 
-	patience time.Duration // how long a free partition is left to the member that it is planned for
+	pace pace
 
 	running sync.WaitGroup
 }
@@ -69,7 +69,7 @@ func New(
 	return &Member{
 		store: store, group: group, source: source, handler: handler, options: filled,
 		log:   filled.Logger.With(zap.Stringer("group", group), zap.String("owner", filled.OwnerID)),
-		inbox: make(chan func(*worker), inboxSize), ended: make(chan struct{}), patience: defaultPatience,
+		inbox: make(chan func(*worker), inboxSize), ended: make(chan struct{}), pace: usualPace(),
 	}, nil
 }
 

@@ -23,12 +23,6 @@ const (
 // held reports whether a partition in that phase is this member's and nothing is under way that changes it.
 func (p phase) held() bool { return p == handling || p == draining || p == resting || p == finished }
 
-// Waits before a handler that failed is started again.
-const (
-	restartFirst = time.Second
-	restartLast  = time.Minute
-)
-
 // slot is what a member knows of one partition.
 type slot struct {
 	id        string
@@ -55,8 +49,8 @@ type slot struct {
 	suspects []string
 }
 
-func newSlot(id string) *slot {
-	return &slot{id: id, retry: backoff.New(restartFirst, restartLast)}
+func newSlot(id string, pace pace) *slot {
+	return &slot{id: id, retry: backoff.New(pace.restartFirst, pace.restartLast)}
 }
 
 // rest keeps the partition without a handler until then.

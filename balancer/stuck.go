@@ -7,10 +7,6 @@ import (
 	"github.com/tenure-go/tenure/etcdstore"
 )
 
-// defaultPatience is how long a free partition is left to the member that it is planned for. Then the others take that
-// one to be stuck, and it is for whom the plan names without it.
-const defaultPatience = 2 * time.Second
-
 // findStuck looks for free partitions that those they are meant for do not take, and returns the plan without these, or
 // nil if there are none.
 func (w *worker) findStuck(now time.Time, me int32, settled bool) []int32 {
@@ -45,7 +41,7 @@ func (w *worker) findStuck(now time.Time, me int32, settled bool) []int32 {
 		s, i := w.slots[id], w.view.index[id]
 		if s.target == "" && to[i] != plan.None && to[i] != me {
 			s.target, s.freeAt = w.view.input.Members[to[i]].ID, now
-			w.wakeBy(now.Add(w.patience))
+			w.wakeBy(now.Add(w.pace.patience))
 		}
 	}
 	return to
@@ -53,15 +49,15 @@ func (w *worker) findStuck(now time.Time, me int32, settled bool) []int32 {
 
 // suspect reports whether the member that a free partition is meant for has had its time.
 func (w *worker) suspect(s *slot, now time.Time) bool {
-	over := s.freeAt.Add(w.patience)
+	over := s.freeAt.Add(w.pace.patience)
 	switch late := now.Sub(over); {
 	case late < 0:
 		w.wakeBy(over)
 		return false
-	case late > w.patience/4:
+	case late > w.pace.patience/4:
 		// This member is late itself: it was stopped, or has to wait for the processor, and what it knows may be old.
 		s.freeAt = now
-		w.wakeBy(now.Add(w.patience))
+		w.wakeBy(now.Add(w.pace.patience))
 		return false
 	case w.confirmed != w.view.Revision:
 		w.confirm()
@@ -106,7 +102,7 @@ func (w *worker) takeStuck(claims *batches, to []int32, me int32) {
 		}
 		suspect := s.suspects[len(s.suspects)-1]
 		claims.add(s, w.view.etags[i], etcdstore.ClaimOptions{
-			Avoid: suspect, Reason: suspect + " did not take it within " + w.patience.String(),
+			Avoid: suspect, Reason: suspect + " did not take it within " + w.pace.patience.String(),
 		})
 	}
 }

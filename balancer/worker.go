@@ -27,6 +27,11 @@ type worker struct {
 	lives context.Context // ends when the member has left
 	end   context.CancelFunc
 
+	// changing ends before the member's record is removed: a change of it that etcd does not answer must not stand in the
+	// way of that.
+	changing  context.Context
+	endChange context.CancelFunc
+
 	presence    *etcdstore.Presence
 	instance    string
 	rejoining   bool
@@ -73,6 +78,7 @@ func newWorker(m *Member) *worker {
 		wake: time.NewTimer(time.Hour), corruptTold: make(map[string]string),
 	}
 	w.lives, w.end = context.WithCancel(context.Background())
+	w.changing, w.endChange = context.WithCancel(w.lives)
 	return w
 }
 
@@ -85,7 +91,7 @@ func (w *worker) know(ids []string) {
 func (w *worker) slot(id string) *slot {
 	s := w.slots[id]
 	if s == nil {
-		s = newSlot(id)
+		s = newSlot(id, w.pace)
 		w.slots[id] = s
 	}
 	return s
@@ -317,7 +323,7 @@ func (w *worker) rejoin() {
 	w.rejoining = true
 	w.log.Warn("the member's record is gone; putting it again")
 	w.running.Go(func() {
-		err := w.presence.Update(w.lives, func(*etcdstore.Member) {})
+		err := w.presence.Update(w.changing, func(*etcdstore.Member) {})
 		w.post(func(w *worker) {
 			w.rejoining = false
 			if errors.Is(err, etcdstore.ErrOwnerInUse) || errors.Is(err, lease.ErrPermissionDenied) {
