@@ -33,12 +33,21 @@ func TestLibrariesDoNotLinkTheServer(t *testing.T) {
 		return found
 	}
 
-	libraries := []string{module + "/lease", module + "/etcdstore", module + "/etcdstore/eventhubs"}
+	libraries := []string{
+		module + "/lease", module + "/etcdstore", module + "/etcdstore/eventhubs",
+		module + "/balancer", module + "/balancer/plan", module + "/balancer/eventhubs",
+	}
 	found := deps(libraries...)
 	require.Subset(t, found, append(libraries, "go.etcd.io/etcd/client/v3"))
 	require.Empty(t, unwanted(found))
 
-	require.NotContains(t, deps(module+"/lease", module+"/etcdstore"), "github.com/Azure/azure-sdk-for-go/sdk/azcore")
+	require.NotContains(t, deps(module+"/lease", module+"/etcdstore", module+"/balancer"),
+		"github.com/Azure/azure-sdk-for-go/sdk/azcore")
+	for _, dep := range deps(module + "/balancer/plan") {
+		if dep != module+"/balancer/plan" {
+			require.NotContains(t, dep, ".", "the plan needs nothing but Go")
+		}
+	}
 
 	// The command does start a server: what is looked for is what would be found.
 	require.Contains(t, unwanted(deps(module+"/cmd/tenure")), "go.etcd.io/etcd/server/v3/embed")
