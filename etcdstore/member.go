@@ -2,6 +2,7 @@ package etcdstore
 
 import (
 	"errors"
+	"strconv"
 	"time"
 )
 
@@ -26,6 +27,20 @@ const (
 	fieldStartedAt = "started_at"
 	fieldLeaving   = "leaving"
 )
+
+// validate collects what no record can hold.
+func (m Member) validate(p *problems) {
+	p.name("OwnerID", m.OwnerID)
+	p.name("Instance", m.Instance)
+	count := func(field string, n int) {
+		if n < 0 || !isSafe(int64(n)) {
+			p.add(field, strconv.Itoa(n), "0 to 2^53-1")
+		}
+	}
+	count("Weight", m.Weight)
+	count("Capacity", m.Capacity)
+	count("Version", m.Version)
+}
 
 func (m Member) encode() []byte {
 	var o objectWriter

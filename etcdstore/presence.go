@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,14 +51,14 @@ type Presence struct {
 // Join puts a member's record on the keeper's lease. Where the owner id is another instance's, it waits until that one
 // is gone, or refuses with [ErrOwnerInUse] once the other's lease was seen to be renewed: a dead one's is not.
 //
-// Errors: [ErrInvalidArgument] before anything is sent; [ErrOwnerInUse]; [ErrNoKeeper]; [ErrClosed]; ctx's error;
+// Errors: [ErrInvalidArgument] before anything is sent; [ErrOwnerInUse]; [ErrNoKeeper]; [ErrClosed]; ctx's error, with
+// [ErrOutcomeUnknown] if the record may have been or may yet be put: joining again on the same store takes its place;
 // [lease.ErrPermissionDenied].
 func (s *Store) Join(ctx context.Context, group Group, member Member) (*Presence, error) {
 	problems := problems{path: "group"}
 	problems.group(group)
 	problems.path = "member"
-	problems.name("OwnerID", member.OwnerID)
-	problems.name("Instance", member.Instance)
+	member.validate(&problems)
 	if len(problems.all) > 0 {
 		return nil, errors.Join(problems.all...)
 	}
@@ -72,7 +73,7 @@ func (s *Store) Join(ctx context.Context, group Group, member Member) (*Presence
 	p := &Presence{store: s, group: group, key: s.keys.key(group, kindMember, member.OwnerID), member: member}
 	var first renewals
 	for {
-		found, err := p.tryJoin(ctx)
+		found, err := p.onTerm(ctx, p.tryJoin)
 		if err != nil {
 			return nil, err
 		}
@@ -86,21 +87,63 @@ func (s *Store) Join(ctx context.Context, group Group, member Member) (*Presence
 }
 
 // tryJoin returns the record that stands in the way, if one does.
-func (p *Presence) tryJoin(ctx context.Context) (*mvccpb.KeyValue, error) {
-	term, release, err := p.store.holdTerm(ctx) // a take-over must see the record or not be over yet
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (p *Presence) tryJoin(ctx context.Context, term *lease.Term) (*mvccpb.KeyValue, error) {
+	p.store.enlist(p)
 	found, err := p.put(ctx, term)
-	if err == nil && found == nil {
-		p.store.mu.Lock()
-		p.store.presences = append(p.store.presences, p)
-		p.store.mu.Unlock()
+	if err != nil || found != nil {
+		p.store.strike(p)
 	}
 	return found, err
+}
+
+// onTerm has a request made under a trusted term, and again under the next one if the lease has gone meanwhile. A
+// take-over sees what the request has put, or is not over yet.
+func (p *Presence) onTerm(
+	ctx context.Context, request func(context.Context, *lease.Term) (*mvccpb.KeyValue, error),
+) (*mvccpb.KeyValue, error) {
+	var term *lease.Term
+	once := func() (*mvccpb.KeyValue, error) {
+		var release func()
+		var err error
+		if term, release, err = p.store.holdTerm(ctx); err != nil {
+			return nil, err
+		}
+		defer release()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return request(ctx, term)
+	}
+	for {
+		found, err := once()
+		if term == nil || !errors.Is(err, lease.ErrLeaseGone) {
+			return found, err
+		}
+		select {
+		case <-term.Done(): // the keeper finds out with its next renewal
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// enlist has a presence moved when the lease is another.
+func (s *Store) enlist(p *Presence) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.presences = append(s.presences, p)
+}
+
+func (s *Store) strike(p *Presence) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.presences = slices.DeleteFunc(s.presences, func(other *Presence) bool { return other == p })
+}
+
+// hasAnother reports whether the store has another presence at the same key.
+func (s *Store) hasAnother(p *Presence) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.presences, func(other *Presence) bool { return other != p && other.key == p.key })
 }
 
 // put puts the record on a term's lease, in place of the one that the member put last or of none. It returns the record
@@ -125,12 +168,15 @@ func (p *Presence) put(ctx context.Context, term *lease.Term) (*mvccpb.KeyValue,
 			continue
 		}
 		record, err := decodeMember(found.Value)
+		onTerm := clientv3.LeaseID(found.Lease) == term.ID()
 		switch {
 		case err != nil || found.Lease == 0:
 			expected = found.ModRevision // nobody's: unreadable, or left by a mirrored or restored etcd
+		case record.Instance != p.member.Instance && onTerm && !p.store.hasAnother(p):
+			expected = found.ModRevision // left by a Join or a Leave of this process that was given up
 		case record.Instance != p.member.Instance:
 			return found, nil
-		case string(found.Value) == value && clientv3.LeaseID(found.Lease) == term.ID():
+		case string(found.Value) == value && onTerm:
 			p.revision = found.ModRevision
 			return nil, nil //nolint:nilnil // nothing stands in the way
 		default:
@@ -149,18 +195,14 @@ func (p *Presence) Update(ctx context.Context, change func(*Member)) error {
 		return err
 	}
 	defer leave()
-	term, release, err := p.store.holdTerm(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.left {
-		return nil
-	}
-	change(&p.member)
-	found, err := p.put(ctx, term)
+	var changed sync.Once
+	found, err := p.onTerm(ctx, func(ctx context.Context, term *lease.Term) (*mvccpb.KeyValue, error) {
+		if p.left {
+			return nil, nil //nolint:nilnil // nothing stands in the way
+		}
+		changed.Do(func() { change(&p.member) })
+		return p.put(ctx, term)
+	})
 	return p.inTheWay(found, err)
 }
 
@@ -191,8 +233,23 @@ func (p *Presence) Leave(ctx context.Context) error {
 		return nil
 	}
 	p.left = true
-	_, err = s.send(ctx, releasePart(p.key, p.revision).txn())
-	return err
+	s.strike(p)
+	for expected := p.revision; ; {
+		answer, err := s.send(ctx, clientv3.OpTxn([]clientv3.Cmp{unchanged(p.key, expected)},
+			[]clientv3.Op{clientv3.OpDelete(p.key)}, []clientv3.Op{clientv3.OpGet(p.key)}))
+		if err != nil || answer.Succeeded {
+			return err
+		}
+		found := rangeOne(answer.Responses[0])
+		if found == nil {
+			return nil
+		}
+		record, err := decodeMember(found.Value)
+		if err != nil || record.Instance != p.member.Instance {
+			return nil // it is another's, or nobody's
+		}
+		expected = found.ModRevision // an update went unanswered
+	}
 }
 
 // takeOver moves the record to a new term's lease.
@@ -218,17 +275,22 @@ func (p *Presence) takeOver(ctx context.Context, term *lease.Term, cause error) 
 type renewals struct {
 	lease    clientv3.LeaseID
 	raftTerm uint64
-	ttl      int64     // whole seconds, rounded down
+	ttl      int64     // whole seconds, cut off
 	at       time.Time // that was known by then
 }
 
 // clockTolerance is how much faster than etcd's this machine's clock may run.
 const clockTolerance = 0.1
 
-// renewed reports whether the lease has more time left than it would have without a renewal.
+// renewed reports whether the lease has more time left than it would have without a renewal. One that has run out is
+// there until etcd gets around to it; 0 can mean that it was due up to a second ago.
 func (r *renewals) renewed(ttl int64, asked time.Time) bool {
 	passed := asked.Sub(r.at).Seconds() * (1 - clockTolerance)
-	return ttl > 0 && float64(ttl) >= float64(r.ttl+1)-passed
+	atLeast := ttl
+	if ttl == 0 {
+		atLeast = -1
+	}
+	return ttl >= 0 && float64(atLeast) >= float64(r.ttl+1)-passed
 }
 
 // awaitEnd waits a moment for the record of another instance to go, and returns an error if that instance lives.
