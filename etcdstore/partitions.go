@@ -24,11 +24,7 @@ var ErrTooManyPartitions = errors.New("too many partitions for one record")
 func (s *Store) AddPartitions(ctx context.Context, group Group, ids []string) error {
 	p := problems{path: "group"}
 	p.group(group)
-	p.path = "ids"
-	for i, id := range ids {
-		p.index = i + 1
-		p.name("PartitionID", id)
-	}
+	p.partitions("ids", ids)
 	if len(p.all) > 0 {
 		return errors.Join(p.all...)
 	}
@@ -77,11 +73,19 @@ func (s *Store) AddPartitions(ctx context.Context, group Group, ids []string) er
 	}
 }
 
+func (p *problems) partitions(path string, ids []string) {
+	for i, id := range ids {
+		p.path, p.index = path, i+1
+		p.name("PartitionID", id)
+	}
+	p.index = 0
+}
+
 // Readmit removes the records that have a member passed over for partitions, see [ClaimOptions].
 //
 // Errors: [ErrInvalidArgument] before anything is sent; [ErrClosed]; ctx's error; [lease.ErrPermissionDenied].
 func (s *Store) Readmit(ctx context.Context, group Group, ownerID string, partitions ...string) error {
-	return s.avoid(ctx, group, ownerID, partitions, func(_ context.Context, key string) (clientv3.Op, error) {
+	return s.avoid(ctx, group, ownerID, "", partitions, func(_ context.Context, key string) (clientv3.Op, error) {
 		return clientv3.OpDelete(key), nil
 	})
 }
@@ -95,7 +99,7 @@ func (s *Store) Exclude(ctx context.Context, group Group, ownerID, reason string
 		return ErrNoKeeper
 	}
 	value := string(controlRecord{Reason: reason}.encode())
-	return s.avoid(ctx, group, ownerID, partitions, func(ctx context.Context, key string) (clientv3.Op, error) {
+	return s.avoid(ctx, group, ownerID, reason, partitions, func(ctx context.Context, key string) (clientv3.Op, error) {
 		term, err := s.term(ctx)
 		if err != nil {
 			return clientv3.Op{}, err
@@ -106,13 +110,16 @@ func (s *Store) Exclude(ctx context.Context, group Group, ownerID, reason string
 
 // avoid changes the records that have a member passed over.
 func (s *Store) avoid(
-	ctx context.Context, group Group, ownerID string, partitions []string,
+	ctx context.Context, group Group, ownerID, reason string, partitions []string,
 	change func(ctx context.Context, key string) (clientv3.Op, error),
 ) error {
 	p := problems{path: "group"}
 	p.group(group)
 	p.path = "ownerID"
 	p.name("OwnerID", ownerID)
+	p.path = "reason"
+	p.text("Reason", reason)
+	p.partitions("partitions", partitions)
 	if len(p.all) > 0 {
 		return errors.Join(p.all...)
 	}
