@@ -4,82 +4,86 @@ import (
 	"context"
 	"fmt"
 	"log"
-	"os"
-	"os/signal"
-	"syscall"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/tenure-go/tenure/balancer"
 	"github.com/tenure-go/tenure/etcdstore"
+	"github.com/tenure-go/tenure/internal/etcdtest"
 	"github.com/tenure-go/tenure/lease"
 )
 
-// A process handles its share of sixteen partitions until it is told to stop. Start it as often as you like: what one
-// gives up another goes on with, right after the last event that was handled.
+// A process handles its share of the partitions until it is told to stop. Start it as often as you like: what one gives
+// up another goes on with, right after the last event that was handled.
 func Example() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	endpoint, stopEtcd := etcdtest.StartForExample()
+	defer stopEtcd()
+	ctx, stop := context.WithCancel(context.Background()) // in a program: signal.NotifyContext
 	defer stop()
-	if err := run(ctx); err != nil {
-		log.Print(err)
-	}
-}
 
-func run(ctx context.Context) error {
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{"localhost:2379"}})
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}})
 	if err != nil {
-		return fmt.Errorf("make the etcd client: %w", err)
+		log.Panic(err)
 	}
-	defer client.Close()
-	keeper, err := lease.NewKeeper(ctx, client, &lease.Options{TTL: 10 * time.Second})
+	defer func() { _ = client.Close() }()
+	keeper, err := lease.NewKeeper(ctx, client, nil)
 	if err != nil {
-		return err
+		log.Panic(err)
 	}
 	store, err := etcdstore.New(client, keeper, nil)
 	if err != nil {
-		return err
+		log.Panic(err)
 	}
+
 	group := etcdstore.Group{FullyQualifiedNamespace: "local", EventHubName: "orders", ConsumerGroup: "billing"}
-	member, err := balancer.New(store, group, sixteen, handle, nil)
+	partitions := func(context.Context) ([]string, error) { return []string{"0"}, nil } // asked again: there may be more
+	handle := func(ctx context.Context, p *balancer.Partition) error {
+		next := int64(0)
+		if checkpoint, found := p.Start(); found {
+			next = *checkpoint.SequenceNumber + 1
+		}
+		for {
+			select {
+			case <-p.Draining(): // the partition is to move, or the program to stop
+				if next > 0 {
+					last := next - 1
+					p.Finish(&last, nil) // written together with the release
+				}
+				return nil
+			default:
+			}
+			if ctx.Err() != nil { // the partition may be another's soon
+				return context.Cause(ctx)
+			}
+			fmt.Printf("partition %s: event %d\n", p.ID(), next)
+			if next++; next == 3 {
+				stop() // the program is told to stop
+				<-p.Draining()
+			}
+		}
+	}
+	member, err := balancer.New(store, group, partitions, handle, nil)
 	if err != nil {
-		return err
+		log.Panic(err)
 	}
-	return member.Run(ctx) // leaves cleanly when ctx ends, and closes the keeper
-}
+	fmt.Println("stopped:", member.Run(ctx)) // drains, leaves and closes the keeper when ctx ends
 
-// sixteen names the partitions. A source that names more later makes the group grow.
-func sixteen(context.Context) ([]string, error) {
-	ids := make([]string, 16)
-	for i := range ids {
-		ids[i] = fmt.Sprintf("%02d", i)
+	// Whoever has the partition next goes on from here.
+	reader, err := etcdstore.New(client, nil, nil)
+	if err != nil {
+		log.Panic(err)
 	}
-	return ids, nil
-}
-
-// handle handles the events of one partition, one a second.
-func handle(ctx context.Context, p *balancer.Partition) error {
-	next := int64(0)
-	if checkpoint, found := p.Start(); found {
-		next = *checkpoint.SequenceNumber + 1
+	checkpoints, err := reader.ListCheckpoints(context.Background(), group)
+	if err != nil {
+		log.Panic(err)
 	}
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done(): // the partition may be another's soon
-			return context.Cause(ctx)
-		case <-p.Draining(): // nothing is begun, and everything is checkpointed
-			return nil
-		case <-tick.C:
-		}
-		if ctx.Err() != nil { // it looks at the clock: this process may have been asleep
-			return context.Cause(ctx)
-		}
-		fmt.Printf("partition %s: event %d\n", p.ID(), next)
-		if err := p.Checkpoint(ctx, &next, nil); err != nil {
-			return err
-		}
-		next++
+	for _, c := range checkpoints {
+		fmt.Println("partition", c.PartitionID, "is handled up to event", *c.SequenceNumber)
 	}
+	// Output:
+	// partition 0: event 0
+	// partition 0: event 1
+	// partition 0: event 2
+	// stopped: <nil>
+	// partition 0 is handled up to event 2
 }

@@ -3,19 +3,17 @@ package eventhubs_test
 import (
 	"bufio"
 	"log"
-	"net/url"
 	"os"
 	"os/exec"
 	"strings"
 
-	"go.etcd.io/etcd/server/v3/embed"
-	"go.uber.org/zap"
+	"github.com/tenure-go/tenure/internal/etcdtest"
 )
 
 // startHubAndEtcd runs an etcd, and a stand-in for a hub with three events, for the example.
 func startHubAndEtcd() (connectionString, endpoint string, stop func()) {
 	connectionString, stopHub := startHub()
-	endpoint, stopEtcd := startEtcd()
+	endpoint, stopEtcd := etcdtest.StartForExample()
 	return connectionString, endpoint, func() {
 		stopEtcd()
 		stopHub()
@@ -45,26 +43,5 @@ func startHub() (connectionString string, stop func()) {
 		if err := hub.Wait(); err != nil {
 			log.Fatal(err)
 		}
-	}
-}
-
-func startEtcd() (endpoint string, stop func()) {
-	dir, err := os.MkdirTemp("", "tenure-example")
-	if err != nil {
-		log.Fatal(err)
-	}
-	cfg := embed.NewConfig()
-	cfg.Dir = dir
-	anyPort := []url.URL{{Scheme: "http", Host: "127.0.0.1:0"}}
-	cfg.ListenClientUrls, cfg.ListenPeerUrls = anyPort, anyPort
-	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
-	server, err := embed.StartEtcd(cfg)
-	if err != nil {
-		log.Fatal(err)
-	}
-	<-server.Server.ReadyNotify()
-	return server.Clients[0].Addr().String(), func() {
-		server.Close()
-		_ = os.RemoveAll(dir)
 	}
 }
