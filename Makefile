@@ -23,11 +23,11 @@ build: ## Build the command as bin/tenure
 .PHONY: build-others
 build-others: ## Compile for the other systems: all of it for macOS, the libraries for Windows
 	GOOS=darwin go build ./...
-	GOOS=windows go build ./lease ./etcdstore/...
+	GOOS=windows go build ./lease ./etcdstore/... ./balancer/...
 
 .PHONY: demo
-demo: ## Three consumers share a hub on an etcd of their own, and one is killed (needs Node 20)
-	go run ./integration/demo
+demo: ## Share partitions on an etcd of its own while processes join, leave, die and wake (40 s)
+	go run ./cmd/tenure demo
 
 .PHONY: test
 test: ## Run all tests under the race detector
