@@ -101,7 +101,7 @@ func (w *worker) drainAll() {
 			w.log.Warn("etcd does not confirm the releases; what is left is free when the lease is gone")
 			return
 		case happened := <-w.inbox:
-			happened(w)
+			w.takeIn(happened)
 		case <-w.wake.C:
 			w.wakeAt = time.Time{}
 		}

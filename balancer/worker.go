@@ -187,15 +187,7 @@ func (w *worker) await(stop <-chan struct{}) bool {
 	case <-stop:
 		return false
 	case happened := <-w.inbox:
-		happened(w)
-		for range inboxSize {
-			select {
-			case happened := <-w.inbox:
-				happened(w)
-			default:
-				return true
-			}
-		}
+		w.takeIn(happened)
 	case <-changed:
 		if err := w.mirror.Err(); err != nil {
 			w.fail(err)
@@ -208,6 +200,20 @@ func (w *worker) await(stop <-chan struct{}) bool {
 		w.wakeAt = time.Time{}
 	}
 	return true
+}
+
+// takeIn takes in what has happened, and what else has by now: a step looks at every partition, and as many handlers
+// may return together.
+func (w *worker) takeIn(happened func(*worker)) {
+	happened(w)
+	for range inboxSize {
+		select {
+		case happened := <-w.inbox:
+			happened(w)
+		default:
+			return
+		}
+	}
 }
 
 // quiet is the latest snapshot of a mirror that has stopped, which says so no more.

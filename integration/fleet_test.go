@@ -30,6 +30,8 @@ const (
 
 // testFleet is several processes of tenure consume on one stream and one etcd, and all that has been seen of them.
 type testFleet struct {
+	*sight
+
 	t      *testing.T
 	stream stream
 	client *clientv3.Client // nil where the etcd is that of --dev
@@ -37,8 +39,6 @@ type testFleet struct {
 
 	consumers map[string]*fleet.Consumer
 
-	mu       sync.Mutex
-	changed  *sync.Cond
 	ending   map[string]bool // may exit
 	exited   map[string]int  // exit statuses
 	prints   map[place][]printed
@@ -68,6 +68,7 @@ func newFleet(t *testing.T, stream stream, endpoints []string, flags ...string) 
 	common := []string{"--log-level", "debug", "--ttl", ttl.String(), "--checkpoint-interval", "1s"}
 	f := &testFleet{
 		t: t, stream: stream, flags: slices.Concat(common, stream.flags(), flags),
+		sight:     &sight{},
 		consumers: make(map[string]*fleet.Consumer),
 		ending:    make(map[string]bool),
 		exited:    make(map[string]int),
@@ -80,7 +81,6 @@ func newFleet(t *testing.T, stream stream, endpoints []string, flags ...string) 
 
 		checkpointed: make(map[place]bool),
 	}
-	f.changed = sync.NewCond(&f.mu)
 	t.Cleanup(f.end)
 	if len(endpoints) > 0 {
 		f.flags = append(f.flags, "--endpoints", strings.Join(endpoints, ","))
@@ -180,7 +180,7 @@ func (f *testFleet) Printed(consumer string, event fleet.Event) {
 		f.covered[p]++
 	}
 	f.reader[p] = consumer
-	f.changed.Broadcast()
+	f.fresh = true
 }
 
 // Logged takes in a line of standard error.
@@ -188,7 +188,7 @@ func (f *testFleet) Logged(consumer string, entry fleet.Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.entries[consumer] = append(f.entries[consumer], entry)
-	f.changed.Broadcast()
+	f.fresh = true
 }
 
 // Exited takes in the end of a process.
@@ -196,7 +196,7 @@ func (f *testFleet) Exited(consumer string, status int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.exited[consumer] = status
-	f.changed.Broadcast()
+	f.fresh = true
 }
 
 // followRecords keeps what is known from etcd up to date until the test ends.
@@ -218,38 +218,26 @@ func (f *testFleet) followRecords() {
 					f.checkpointed[place{f.owner[r.partition], r.partition}] = true
 				}
 			}
-			f.changed.Broadcast()
+			f.fresh = true
 			f.mu.Unlock()
 		}
 	})
 }
 
-// await waits until the condition holds, which is asked again whenever something has been seen. It fails when patience
-// ends, or when a consumer exits that should not.
+// await waits until the condition holds. It fails when a consumer exits that should not.
 func (f *testFleet) await(what string, condition func() bool) {
 	f.t.Helper()
-	late := false
-	timer := time.AfterFunc(patience, func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		late = true
-		f.changed.Broadcast()
-	})
-	defer timer.Stop()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for !condition() {
+	exited := func() string {
 		for name, status := range f.exited {
 			if !f.ending[name] {
-				f.t.Fatalf("waiting until %s: %s exited with status %d", what, name, status)
+				return fmt.Sprintf("%s exited with status %d", name, status)
 			}
 		}
-		if late {
-			f.t.Fatalf("waited %v in vain until %s\nowners: %v\nreaders: %v\nprinted: %v",
-				patience, what, f.owner, f.reader, f.covered)
-		}
-		f.changed.Wait()
+		return ""
 	}
+	f.sight.await(f.t, what, condition, exited, func() string {
+		return fmt.Sprintf("owners: %v\nreaders: %v\nprinted: %v", f.owner, f.reader, f.covered)
+	})
 }
 
 // hasExited is for conditions.
@@ -388,12 +376,12 @@ func (f *testFleet) loggedLocked(consumer, message string) []fleet.Entry {
 }
 
 // hold lets a fault last.
-func (f *testFleet) hold(fault time.Duration) {
-	f.t.Helper()
+func hold(t *testing.T, fault time.Duration) {
+	t.Helper()
 	timer := time.NewTimer(fault)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-f.t.Context().Done():
+	case <-t.Context().Done():
 	}
 }

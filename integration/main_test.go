@@ -14,34 +14,53 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	etcdtest.RunMember()
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
-		if err := os.RemoveAll(binaryFolder); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			status = max(status, 1)
-		}
-		os.Exit(status)
-	}),
-		// azeventhubs/v2 v2.0.2 leaves the token renewer of a client's management link behind when the client is closed.
-		goleak.IgnoreTopFunction("github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2/internal."+
-			"(*Namespace).startNegotiateClaimRenewer.func3"))
+	// azeventhubs/v2 v2.0.2 leaves the token renewer of a client's management link behind when the client is closed.
+	status := etcdtest.Run(m, goleak.IgnoreTopFunction("github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2/"+
+		"internal.(*Namespace).startNegotiateClaimRenewer.func3"))
+	if err := os.RemoveAll(binaryFolder); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		status = max(status, 1)
+	}
+	os.Exit(status)
 }
 
-// binaryFolder holds the command while the tests run. It is made with the first one that needs it.
+// binaryFolder holds the commands while the tests run. It is made with the first one that needs it.
 var binaryFolder string
 
-var buildOnce = sync.OnceValues(func() (string, error) {
-	var err error
-	if binaryFolder, err = os.MkdirTemp("", "tenure-integration-"); err != nil {
-		return "", err
-	}
-	return fleet.Build(binaryFolder)
+var makeFolder = sync.OnceValue(func() (err error) {
+	binaryFolder, err = os.MkdirTemp("", "tenure-integration-")
+	return err
 })
 
 // binary returns the path of the command, built from this tree.
 func binary(t *testing.T) string {
 	t.Helper()
-	path, err := buildOnce()
+	return built(t, buildCommand)
+}
+
+// cast returns the path of what plays the members of a group and of etcd, built from this tree.
+func cast(t *testing.T) string {
+	t.Helper()
+	return built(t, buildCast)
+}
+
+var (
+	buildCommand = sync.OnceValues(builder("cmd/tenure"))
+	buildCast    = sync.OnceValues(builder("integration/internal/member/cast"))
+)
+
+func builder(command string) func() (string, error) {
+	return func() (string, error) {
+		if err := makeFolder(); err != nil {
+			return "", err
+		}
+		return fleet.Build(binaryFolder, command)
+	}
+}
+
+func built(t *testing.T, build func() (string, error)) string {
+	t.Helper()
+	path, err := build()
 	require.NoError(t, err)
 	return path
 }

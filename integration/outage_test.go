@@ -22,7 +22,7 @@ func TestConsumersOutliveAnEtcdOutage(t *testing.T) {
 
 	before := f.checkpoints()
 	etcd.Member(0).Stop()
-	f.hold(outage)
+	hold(t, outage)
 	etcd.Member(0).Restart()
 	f.requireGoesOn(before, "etcd is back")
 }
@@ -41,7 +41,7 @@ func TestConsumersOutliveAPausedLeader(t *testing.T) {
 	etcd.Pause(leader)
 	next := etcd.Leader()
 	require.NotEqual(t, leader, next)
-	f.hold(pause)
+	hold(t, pause)
 	etcd.Resume(leader)
 	f.requireGoesOn(before, "the leader is back")
 }

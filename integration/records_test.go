@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"testing"
 
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -62,30 +63,34 @@ type written struct {
 // checkpoints returns every checkpoint that etcd has held, by partition, in order.
 func (f *testFleet) checkpoints() map[string][]written {
 	f.t.Helper()
-	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
+	return checkpoints(f.t, f.client, "/")
+}
+
+// checkpoints returns every checkpoint that etcd has held under a prefix, by partition, in order.
+func checkpoints(t *testing.T, client *clientv3.Client, prefix string) map[string][]written {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	now, err := f.client.Get(ctx, everything, clientv3.WithFromKey(), clientv3.WithCountOnly())
-	require.NoError(f.t, err)
+	end := prefix + "~" // what is told before this key's last change is all that there was
+	now, err := client.Put(ctx, end, "")
+	require.NoError(t, err)
 	owner := make(map[string]string)
 	history := make(map[string][]written)
-	for response := range f.client.Watch(ctx, everything, clientv3.WithFromKey(), clientv3.WithRev(1)) {
-		require.NoError(f.t, response.Err())
-		last := int64(0)
+	for response := range client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(1)) {
+		require.NoError(t, response.Err())
 		for _, r := range recordsOf(response.Events) {
-			last = r.revision
-			switch r.kind {
-			case "ownership":
+			switch {
+			case r.revision == now.Header.Revision:
+				return history
+			case r.kind == "ownership":
 				owner[r.partition] = r.OwnerID
-			case "checkpoint":
-				require.False(f.t, r.deleted, "the checkpoint of partition %s was deleted", r.partition)
+			case r.kind == "checkpoint":
+				require.False(t, r.deleted, "the checkpoint of partition %s was deleted", r.partition)
 				history[r.partition] = append(history[r.partition], written{owner[r.partition], r.SequenceNumber, r.revision})
 			}
 		}
-		if last >= now.Header.Revision {
-			return history
-		}
 	}
-	f.t.Fatalf("etcd's history ended before revision %d: %v", now.Header.Revision, ctx.Err())
+	t.Fatalf("etcd's history ended before revision %d: %v", now.Header.Revision, ctx.Err())
 	return nil
 }
 

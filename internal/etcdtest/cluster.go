@@ -3,13 +3,16 @@ package etcdtest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/client/pkg/v3/types"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -97,6 +100,26 @@ func (c *Cluster) Member(i int) *Member {
 func (c *Cluster) Leader() int {
 	c.tb.Helper()
 	return leader(c.tb, c.Endpoints())
+}
+
+// Isolate cuts the i-th member off from the others, and returns when another one leads. Clients still reach it.
+func (c *Cluster) Isolate(i int) {
+	c.tb.Helper()
+	c.betweenPeers(i, (*etcdserver.EtcdServer).CutPeer)
+	leader(c.tb, slices.Delete(c.Endpoints(), i, i+1))
+}
+
+// Heal ends what [Cluster.Isolate] did.
+func (c *Cluster) Heal(i int) { c.betweenPeers(i, (*etcdserver.EtcdServer).MendPeer) }
+
+func (c *Cluster) betweenPeers(i int, change func(*etcdserver.EtcdServer, types.ID)) {
+	one := c.members[i].server.Server
+	for j, m := range c.members {
+		if j != i {
+			change(one, m.server.Server.MemberID())
+			change(m.server.Server, one.MemberID())
+		}
+	}
 }
 
 // Member is one member of a cluster.

@@ -12,25 +12,28 @@ import (
 // peersLinger is how long the connections between members of one process may outlive them, and some more.
 const peersLinger = 15 * time.Second
 
-// Main is a TestMain for packages that use this one. It lets [StartProcesses] run members with the test binary, runs
-// the tests, and fails if they leave a goroutine behind. It waits longer for that than goleak.VerifyTestMain does,
-// for what etcd itself leaves for some seconds.
-func Main(m *testing.M) {
+// Main is a TestMain for packages that use this one. It does what [Run] does and exits.
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run lets [StartProcesses] run members with the test binary, runs the tests, fails if they leave a goroutine behind,
+// and returns the status to exit with. It waits longer for goroutines than goleak.VerifyTestMain does, for what etcd
+// itself leaves for some seconds. Those that options name may stay.
+func Run(m *testing.M, options ...goleak.Option) int {
 	RunMember()
 	code := m.Run()
 	if code == 0 {
-		if err := findLeaks(); err != nil {
+		if err := findLeaks(options); err != nil {
 			fmt.Fprintln(os.Stderr, "etcdtest:", err)
 			code = 1
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
-func findLeaks() error {
+func findLeaks(options []goleak.Option) error {
 	deadline := time.Now().Add(peersLinger)
 	for {
-		err := goleak.Find()
+		err := goleak.Find(options...)
 		if err == nil || time.Now().After(deadline) {
 			return err
 		}

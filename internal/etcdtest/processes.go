@@ -102,6 +102,7 @@ type Processes struct {
 }
 
 type process struct {
+	binary   string
 	settings settings
 
 	mu     sync.Mutex
@@ -116,6 +117,16 @@ type process struct {
 // (operations, request bytes, quota) and the lifetime of tokens.
 func StartProcesses(tb testing.TB, n int, options ...Option) *Processes {
 	tb.Helper()
+	binary, err := os.Executable()
+	if err != nil {
+		tb.Fatalf("etcdtest: find the test's binary: %v", err)
+	}
+	return StartProcessesOf(tb, binary, n, options...)
+}
+
+// StartProcessesOf is [StartProcesses] with another binary, which calls [RunMember] first thing.
+func StartProcessesOf(tb testing.TB, binary string, n int, options ...Option) *Processes {
+	tb.Helper()
 	p := &Processes{tb: tb}
 	tb.TempDir() // so that it is removed after the members have stopped
 	tb.Cleanup(func() {
@@ -126,7 +137,7 @@ func StartProcesses(tb testing.TB, n int, options ...Option) *Processes {
 	for try := 1; ; try++ {
 		p.members = nil
 		for _, cfg := range configure(tb, n, options) {
-			p.members = append(p.members, &process{settings: settings{
+			p.members = append(p.members, &process{binary: binary, settings: settings{
 				Name: cfg.Name, Dir: cfg.Dir, Token: cfg.InitialClusterToken, Cluster: cfg.InitialCluster,
 				ClientURL: cfg.ListenClientUrls[0].String(), PeerURL: cfg.ListenPeerUrls[0].String(),
 				State:  embed.ClusterStateFlagNew,
@@ -221,15 +232,11 @@ func (p *Processes) Restart(i int) {
 func (m *process) start() (ready func() error, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	binary, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
 	encoded, err := json.Marshal(m.settings)
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(binary)
+	cmd := exec.Command(m.binary)
 	cmd.Env = append(os.Environ(), memberEnv+"="+string(encoded))
 	cmd.SysProcAttr = dieWithParent()
 	stderr := &strings.Builder{}

@@ -11,16 +11,18 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"sync"
 )
 
-// Build builds the command into a folder and returns its path. The working directory has to be in the module.
-func Build(dir string) (string, error) {
-	binary := filepath.Join(dir, "tenure")
-	build := exec.Command("go", "build", "-o", binary, "github.com/tenure-go/tenure/cmd/tenure")
+// Build builds a command of this module into a folder and returns its path. The working directory has to be in the
+// module.
+func Build(dir, command string) (string, error) {
+	binary := filepath.Join(dir, path.Base(command))
+	build := exec.Command("go", "build", "-o", binary, "github.com/tenure-go/tenure/"+command)
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build tenure: %w\n%s", err, out)
+		return "", fmt.Errorf("build %s: %w\n%s", command, err, out)
 	}
 	return binary, nil
 }

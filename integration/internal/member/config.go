@@ -1,16 +1,13 @@
 // Package member runs members of a group as real processes, for tests that kill and pause them, and takes in what they
 // report.
 //
-// A process is the test's own binary, started again with a [Config] in its environment: [Start] starts one, and
-// [FromEnvironment] and [Run] are what it does. Its handlers are obedient unless told otherwise, and handle a stream of
-// numbered events that is the same for everybody who knows when it began. Each event that was handled is reported on a
-// pipe with one write: what stands there happened, however the process ended.
+// A process is started with a [Config] in its environment: [Start] starts one, and [Run] is what it does. Its handlers
+// are obedient unless told otherwise, and handle a stream of numbered events that is the same for everybody who knows
+// when it began. Each event that was handled is reported on a pipe with one write: what stands there happened, however
+// the process ended.
 package member
 
 import (
-	"encoding/json"
-	"fmt"
-	"os"
 	"strconv"
 	"time"
 )
@@ -27,6 +24,9 @@ type Config struct {
 
 	// CheckpointEvery is how many events pass between two checkpoints.
 	CheckpointEvery int64
+
+	// Quiet members log only what is wrong.
+	Quiet bool
 
 	// Disobedient handlers do not ask whether their context has ended. It shows that a test would notice.
 	Disobedient bool
@@ -48,18 +48,6 @@ type Stream struct {
 func (s Stream) at(sequence int64) time.Duration { return s.Start + time.Duration(sequence)*s.Every }
 
 const configEnv = "TENURE_TEST_MEMBER"
-
-// FromEnvironment returns what this process is told, if [Start] started it.
-func FromEnvironment() (config Config, found bool, err error) {
-	encoded := os.Getenv(configEnv)
-	if encoded == "" {
-		return Config{}, false, nil
-	}
-	if err := json.Unmarshal([]byte(encoded), &config); err != nil {
-		return Config{}, true, fmt.Errorf("read %s: %w", configEnv, err)
-	}
-	return config, true, nil
-}
 
 // PartitionIDs returns the partitions of a stream with that many.
 func PartitionIDs(n int) []string {

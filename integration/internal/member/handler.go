@@ -10,8 +10,8 @@ import (
 	"github.com/tenure-go/tenure/etcdstore"
 )
 
-// run is one run of a partition's handler.
-type run struct {
+// tenure is one run of a partition's handler.
+type tenure struct {
 	config   *Config
 	reporter *reporter
 	p        *balancer.Partition
@@ -26,23 +26,24 @@ func handler(config *Config, reporter *reporter) balancer.Handler {
 		if err != nil {
 			return err
 		}
-		r := &run{config: config, reporter: reporter, p: p, fence: fence}
+		r := &tenure{config: config, reporter: reporter, p: p, fence: fence}
 		if start, found := p.Start(); found {
 			r.next = *start.SequenceNumber + 1
 		}
+		r.report(Report{Kind: Started, Sequence: r.next})
 		err = r.handle(ctx)
 		r.report(Report{Kind: Returned, Sequence: r.next - 1, Outcome: outcome(err)})
 		return err
 	}
 }
 
-func (r *run) report(report Report) {
+func (r *tenure) report(report Report) {
 	report.Partition, report.Fence = r.p.ID(), r.fence
 	r.reporter.report(report)
 }
 
 // handle handles events until it is to stop.
-func (r *run) handle(ctx context.Context) error {
+func (r *tenure) handle(ctx context.Context) error {
 	first := r.next
 	for r.await(ctx) {
 		began, trusted := Now(), r.trustedUntil()
@@ -70,13 +71,13 @@ func (r *run) handle(ctx context.Context) error {
 	return nil
 }
 
-func (r *run) last() *int64 {
+func (r *tenure) last() *int64 {
 	last := r.next - 1
 	return &last
 }
 
 // await waits until the next event is there. It reports false if there is to be none any more.
-func (r *run) await(ctx context.Context) bool {
+func (r *tenure) await(ctx context.Context) bool {
 	select {
 	case <-r.p.Draining():
 		return false
@@ -106,7 +107,7 @@ func (r *run) await(ctx context.Context) bool {
 const lateTimeout = 100 * time.Millisecond
 
 // tryLate tries a checkpoint although the handler's context has ended, as one does that was paused on its way to it.
-func (r *run) tryLate(ctx context.Context) error {
+func (r *tenure) tryLate(ctx context.Context) error {
 	cause := context.Cause(ctx)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lateTimeout)
 	defer cancel()
@@ -141,7 +142,7 @@ const readTogether = 100 * time.Microsecond
 
 // trustedUntil returns until when the lease can be trusted, by Now. Being paused between the two readings must not
 // shift it.
-func (r *run) trustedUntil() time.Duration {
+func (r *tenure) trustedUntil() time.Duration {
 	for {
 		before := Now()
 		remaining := r.p.Remaining()

@@ -21,21 +21,17 @@ type Process struct {
 	log []string
 }
 
-// Start starts the test binary as a member, by its test of that name, which has to call [Run]. observe is told what it
-// reports, in order and by one goroutine, until it has exited.
-func Start(config Config, test string, observe func(Report)) (*Process, error) {
+// Start starts a binary as a member: one that calls [Run] first thing. observe is told what the member reports, in
+// order and by one goroutine, until it has exited.
+func Start(binary string, config Config, observe func(Report)) (*Process, error) {
 	p := &Process{name: config.OwnerID, exited: make(chan struct{})}
-	if err := p.start(config, test, observe); err != nil {
+	if err := p.start(binary, config, observe); err != nil {
 		return nil, fmt.Errorf("start member %s: %w", p.name, err)
 	}
 	return p, nil
 }
 
-func (p *Process) start(config Config, test string, observe func(Report)) error {
-	binary, err := os.Executable()
-	if err != nil {
-		return err
-	}
+func (p *Process) start(binary string, config Config, observe func(Report)) error {
 	encoded, err := json.Marshal(config)
 	if err != nil {
 		return err
@@ -44,7 +40,7 @@ func (p *Process) start(config Config, test string, observe func(Report)) error 
 	if err != nil {
 		return err
 	}
-	p.cmd = exec.Command(binary, "-test.run=^"+test+"$", "-test.count=1", "-test.timeout=0")
+	p.cmd = exec.Command(binary)
 	p.cmd.Env = append(os.Environ(), configEnv+"="+string(encoded))
 	p.cmd.ExtraFiles = []*os.File{to}
 	p.cmd.SysProcAttr = attributes()
@@ -52,7 +48,7 @@ func (p *Process) start(config Config, test string, observe func(Report)) error 
 	if err != nil {
 		return err
 	}
-	p.cmd.Stdout = p.cmd.Stderr // what a test prints is a log here
+	p.cmd.Stdout = p.cmd.Stderr
 	if err := p.cmd.Start(); err != nil {
 		return err
 	}

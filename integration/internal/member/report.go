@@ -17,6 +17,7 @@ type Kind string
 const (
 	Handled  Kind = "handled"  // an event was handled
 	Late     Kind = "late"     // a checkpoint was tried after the handler's context had ended
+	Started  Kind = "started"  // a handler has started
 	Returned Kind = "returned" // a handler has returned
 
 	Joined   Kind = "joined"

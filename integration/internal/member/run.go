@@ -2,8 +2,10 @@ package member
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/signal"
 	"syscall"
 
@@ -15,11 +17,34 @@ import (
 	"github.com/tenure-go/tenure/lease"
 )
 
-// Run works as a member until the process gets SIGTERM, and then leaves the group.
-func Run(config Config) (err error) {
+// Run works as a member until the process gets SIGTERM, then leaves the group and exits, if [Start] started this
+// process; otherwise it returns at once.
+func Run() {
+	encoded := os.Getenv(configEnv)
+	if encoded == "" {
+		return
+	}
+	var config Config
+	err := json.Unmarshal([]byte(encoded), &config)
+	if err == nil {
+		err = run(&config)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func run(config *Config) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	log, err := zap.NewProduction(zap.Fields(zap.Int64("boot_time", int64(Now()))))
+	logging := zap.NewProductionConfig()
+	logging.Sampling = nil // every partition counts
+	if config.Quiet {
+		logging.Level.SetLevel(zap.WarnLevel)
+	}
+	log, err := logging.Build()
 	if err != nil {
 		return fmt.Errorf("make a logger: %w", err)
 	}
@@ -42,7 +67,7 @@ func Run(config Config) (err error) {
 	}
 	reporter := newReporter()
 	source := func(context.Context) ([]string, error) { return PartitionIDs(config.Partitions), nil }
-	m, err := balancer.New(store, group, source, handler(&config, reporter), &balancer.Options{
+	m, err := balancer.New(store, group, source, handler(config, reporter), &balancer.Options{
 		OwnerID: config.OwnerID, Weight: config.Weight, Events: reporter.events(), Logger: log,
 	})
 	if err != nil {
