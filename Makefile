@@ -10,6 +10,9 @@ TRIALS ?= 200
 # How many turns the benchmarks that report ratios take.
 TURNS ?= 20
 
+# Modules of their own, for what users of the libraries should not depend on.
+NESTED := integration/compare balancer/eventhubs/example/processor
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -32,12 +35,14 @@ demo: ## Share partitions on an etcd of its own while processes join, leave, die
 .PHONY: test
 test: ## Run all tests under the race detector
 	go test -race -timeout 20m ./...
+	cd integration/compare && go test ./...
 
 .PHONY: lint
 lint: tools ## Check the format, vet, and run golangci-lint
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 		if [ -n "$$unformatted" ]; then echo "gofmt is needed on:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
+	@set -e; for module in $(NESTED); do echo "go vet in $$module"; (cd $$module && go vet ./...); done
 	$(GOLANGCI_LINT) run ./...
 
 .PHONY: fmt
@@ -57,9 +62,10 @@ fuzz: ## Fuzz the keys and values, each target for FUZZTIME (10s)
 	done
 
 .PHONY: bench
-bench: ## Measure the store beside plain etcd, TURNS (20) turns each, then everything else
+bench: ## Measure the store beside plain etcd, TURNS (20) turns each, then everything else, then the plan beside Kafka's
 	go test -run '^$$' -bench '^Benchmark(Claims|Checkpoints)' -benchtime $(TURNS)x -timeout 60m ./etcdstore
 	go test -run '^$$' -bench . -skip '^Benchmark(Claims|Checkpoints)' -benchmem -timeout 60m ./...
+	cd integration/compare && go test -run '^$$' -bench . -timeout 60m ./...
 
 .PHONY: lease-trials
 lease-trials: ## Race terms against etcd's expiry over a failing network, TRIALS (200) times
