@@ -1,0 +1,179 @@
+package balancer
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tenure-go/tenure/balancer/plan"
+	"github.com/tenure-go/tenure/etcdstore"
+)
+
+// step does what the plan asks for.
+func (w *worker) step() {
+	now := time.Now()
+	w.readmit(now)
+	w.flushReleases()
+	switch {
+	case w.trust == nil || w.trust.lapsed():
+		return
+	case w.leaving:
+		for _, s := range w.slots {
+			w.giveUp(s, "the member leaves")
+		}
+		w.flushReleases()
+		return
+	}
+	me, here := w.view.memberAt[w.options.OwnerID]
+	if !here {
+		return // until the record is back
+	}
+	if w.to == nil {
+		w.to = plan.Assign(w.view.input)
+	}
+	w.act(now, me)
+	w.flushReleases()
+}
+
+// act finds out what to claim and what to give up.
+func (w *worker) act(now time.Time, me int32) {
+	settledAt := w.settledAt()
+	settled := !now.Before(settledAt)
+	var claims batches
+	var moves []*slot
+	suspects := w.findStuck(now, me, settled)
+	for i, s := range w.at {
+		if w.to[i] != me {
+			if s.phase == idle {
+				continue
+			}
+			moves = w.mayMove(moves, s)
+			continue
+		}
+		switch {
+		case s.running && s.overdue && s.phase == resting:
+			moves = append(moves, s) // somebody else may handle it
+		case s.running: // not before its handler has returned
+		case s.phase == resting && !s.unknown:
+			if now.Before(s.retryAt) {
+				w.wakeBy(s.retryAt)
+				continue
+			}
+			claims.add(s, s.ownership.ETag, etcdstore.ClaimOptions{Anew: true, Reason: "its handler starts again"})
+		case s.phase == idle:
+			switch {
+			case !w.view.free(i):
+			case s.seenAt >= w.view.Revision && now.Before(s.retryAt):
+				w.wakeBy(s.retryAt)
+			case w.view.empty && !settled:
+				w.wakeBy(settledAt)
+			default:
+				claims.add(s, w.view.etags[i], etcdstore.ClaimOptions{Reason: w.reasonToClaim(s)})
+			}
+		}
+	}
+	for s := range w.elsewhere() {
+		moves = w.mayMove(moves, s)
+	}
+	w.takeStuck(&claims, suspects, me)
+	if len(moves) > 0 && !settled {
+		w.wakeBy(settledAt)
+		moves = nil
+	}
+	w.tellPlan(claims.size(), len(moves))
+	w.claim(&claims)
+	w.move(now, moves)
+}
+
+// mayMove adds a partition that is to be given up, once what is known of the group includes that it is this member's.
+func (w *worker) mayMove(moves []*slot, s *slot) []*slot {
+	switch s.phase {
+	case handling, resting, finished:
+		if w.view.Revision >= revisionOf(s.ownership) {
+			return append(moves, s)
+		}
+	case idle, claiming, draining, releasing:
+	}
+	return moves
+}
+
+// reasonToClaim says why a partition comes to this member, for its record.
+func (w *worker) reasonToClaim(s *slot) string {
+	switch s.lastOwner {
+	case "":
+		return "nobody had it"
+	case w.options.OwnerID:
+		return "its owner is back"
+	}
+	if _, here := w.view.Members[s.lastOwner]; here {
+		return "released by " + s.lastOwner
+	}
+	return "left by " + s.lastOwner
+}
+
+// tellPlan says what a plan means for this member.
+func (w *worker) tellPlan(claims, moves int) {
+	if w.why == "" || claims+moves == 0 {
+		return
+	}
+	reason := fmt.Sprintf("%s: %d to claim, %d to give up", w.why, claims, moves)
+	w.why = ""
+	w.emit(w.options.Events.Planned, Event{Revision: w.view.Revision, Reason: reason})
+	w.log.Info("planned", zap.Int64("revision", w.view.Revision), zap.String("reason", reason),
+		zap.Int("partitions", len(w.view.input.Partitions)), zap.Int("members", len(w.view.input.Members)))
+}
+
+// spaceHolds is for how long an etcd that had space is taken to have it.
+const spaceHolds = time.Second
+
+// move gives partitions up to other members: their handlers drain first. Under NOSPACE nothing moves, since nobody
+// could claim it.
+func (w *worker) move(now time.Time, moves []*slot) {
+	switch {
+	case len(moves) == 0 || w.asking:
+	case now.Before(w.movesUntil):
+		for _, s := range moves {
+			w.giveUp(s, "planned for another member")
+		}
+	default:
+		w.asking = true
+		stay := w.reserved(func(s *slot) bool { return !slices.Contains(moves, s) })
+		t := w.trust
+		w.running.Go(func() {
+			noSpace := w.store.NoSpace(t.owned)
+			if !noSpace && w.reservation != nil {
+				// Before anything is released: what this member has given up must not wait for it.
+				_ = w.reservation.Put(t.owned, stay)
+			}
+			w.post(func(w *worker) { w.spaceTold(noSpace) })
+		})
+	}
+}
+
+func (w *worker) spaceTold(noSpace bool) {
+	w.asking = false
+	if noSpace {
+		w.log.Warn("etcd is out of space: planned moves wait")
+		w.asking = true
+		time.AfterFunc(noSpacePause, func() { w.post(func(w *worker) { w.asking = false }) })
+		return
+	}
+	w.movesUntil = time.Now().Add(spaceHolds)
+}
+
+// noSpacePause is how long an etcd that is out of space is left alone.
+const noSpacePause = 5 * time.Second
+
+// reserved returns the ids of partitions that this member holds or is about to, and that keep approves.
+func (w *worker) reserved(keep func(*slot) bool) []string {
+	var ids []string
+	for id, s := range w.slots {
+		if s.phase != idle && s.phase != releasing && keep(s) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
