@@ -25,7 +25,7 @@ type Config struct {
 	// CheckpointEvery is how many events pass between two checkpoints.
 	CheckpointEvery int64
 
-	// Quiet members log only what is wrong.
+	// Quiet members log only what is wrong, and report only what their handlers do: the rest takes time that others need.
 	Quiet bool
 
 	// Disobedient handlers do not ask whether their context has ended. It shows that a test would notice.

@@ -67,8 +67,12 @@ func run(config *Config) (err error) {
 	}
 	reporter := newReporter()
 	source := func(context.Context) ([]string, error) { return PartitionIDs(config.Partitions), nil }
+	events := reporter.events()
+	if config.Quiet {
+		events = balancer.Events{}
+	}
 	m, err := balancer.New(store, group, source, handler(config, reporter), &balancer.Options{
-		OwnerID: config.OwnerID, Weight: config.Weight, Events: reporter.events(), Logger: log,
+		OwnerID: config.OwnerID, Weight: config.Weight, Events: events, Logger: log,
 	})
 	if err != nil {
 		return err
