@@ -14,6 +14,7 @@ import (
 // step does what the plan asks for.
 func (w *worker) step() {
 	now := time.Now()
+	defer func() { w.stepTook = time.Since(now) }()
 	w.readmit(now)
 	w.flushReleases()
 	switch {

@@ -21,8 +21,8 @@ func (w *worker) leave(ctx context.Context) error {
 	if w.mirror != nil {
 		w.log.Info("leaving the group")
 		w.announce()
+		w.mirror.Close() // what the others do from now on is no business of this member
 		w.drainAll()
-		w.mirror.Close()
 	}
 	w.endChange()
 	closing, cancel := context.WithTimeout(ctx, w.leaseTime())

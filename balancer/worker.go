@@ -48,6 +48,7 @@ type worker struct {
 
 	// lookAt is when the group is looked at again at the earliest.
 	lookedAt, lookAt time.Time
+	stepTook         time.Duration // the last one
 
 	// When what planning rests on last changed, and when it first did since it was settled.
 	changedAt, unsettledAt time.Time
@@ -196,15 +197,17 @@ func (w *worker) await(stop <-chan struct{}) bool {
 	return true
 }
 
-// takeIn takes in what has happened, and what else has by now: a step looks at every partition, and as many handlers
-// may return together.
+// takeIn takes in what has happened, and what else happens in a few times as long as a step takes: a step looks at every
+// partition, and as many handlers may return, each by itself.
 func (w *worker) takeIn(happened func(*worker)) {
 	happened(w)
-	for range inboxSize {
+	enough := time.NewTimer(min(restFactor*w.stepTook, restMost))
+	defer enough.Stop()
+	for {
 		select {
 		case happened := <-w.inbox:
 			happened(w)
-		default:
+		case <-enough.C:
 			return
 		}
 	}

@@ -145,8 +145,9 @@ func (c *crew) followOwners() {
 		prefix := c.prefix + "ownership/"
 		for response := range c.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(1)) {
 			told := member.Now()
+			records := recordsOf(response.Events)
 			c.see(func() {
-				for _, r := range recordsOf(response.Events) {
+				for _, r := range records {
 					c.owner[r.partition], c.since[r.partition] = r.OwnerID, told
 				}
 			})
@@ -249,14 +250,26 @@ func (c *crew) awaitTaken(from string, held []string) (last time.Duration) {
 	return last
 }
 
-// lastReturn returns when the last handler of a member returned.
-func (c *crew) lastReturn(name string) (last time.Duration) {
+// restOf returns how long the last partition of one that has left rested: from the return of its last handler until
+// all that it held was handled by others.
+func (c *crew) restOf(left string, held []string) time.Duration {
+	c.t.Helper()
+	c.awaitTaken(left, held)
+	c.await(fmt.Sprintf("others handle what %s had", left), func() bool {
+		return !slices.ContainsFunc(held, func(partition string) bool { return c.runs[partition] == left })
+	})
+	var returned, started time.Duration
 	c.see(func() {
-		for _, r := range c.reports[name] {
-			if r.Kind == member.Returned {
-				last = max(last, r.At)
+		for name, reports := range c.reports {
+			for _, r := range reports {
+				switch {
+				case name == left && r.Kind == member.Returned:
+					returned = max(returned, r.At)
+				case name != left && r.Kind == member.Started && slices.Contains(held, r.Partition):
+					started = max(started, r.At)
+				}
 			}
 		}
 	})
-	return last
+	return started - returned
 }

@@ -25,7 +25,8 @@ type Config struct {
 	// CheckpointEvery is how many events pass between two checkpoints.
 	CheckpointEvery int64
 
-	// Quiet members log only what is wrong, and report only what their handlers do: the rest takes time that others need.
+	// Quiet members leave the processor to what is measured: they log only what is wrong, and report only what their
+	// handlers do, once nothing has happened for a while.
 	Quiet bool
 
 	// Disobedient handlers do not ask whether their context has ended. It shows that a test would notice.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/tenure-go/tenure/balancer"
@@ -55,16 +56,53 @@ type Report struct {
 // reportsFD is the pipe that [Start] gives a process, after its standard streams.
 const reportsFD = 3
 
-// reporter writes reports, each with one write.
-type reporter struct{ to io.Writer }
+// reporter writes reports, each with one write. A quiet one writes them together, later.
+type reporter struct {
+	to io.Writer
 
-func newReporter() *reporter { return &reporter{os.NewFile(reportsFD, "reports")} }
+	quiet bool
+	mu    sync.Mutex
+	kept  []Report
+	later *time.Timer
+}
 
-// report writes a report. A process that cannot report any more is of no use.
+func newReporter(quiet bool) *reporter {
+	return &reporter{to: os.NewFile(reportsFD, "reports"), quiet: quiet}
+}
+
+// rest is for how long nothing must have been reported before a quiet reporter writes.
+const rest = 500 * time.Millisecond
+
 func (r *reporter) report(report Report) {
 	if report.At == 0 {
 		report.At = Now()
 	}
+	if !r.quiet {
+		r.write(report)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.kept = append(r.kept, report)
+	if r.later == nil {
+		r.later = time.AfterFunc(rest, r.flush)
+	} else {
+		r.later.Reset(rest)
+	}
+}
+
+// flush writes what was kept.
+func (r *reporter) flush() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, report := range r.kept {
+		r.write(report)
+	}
+	r.kept = nil
+}
+
+// write writes a report. A process that cannot report any more is of no use.
+func (r *reporter) write(report Report) {
 	line, err := json.Marshal(report)
 	if err == nil {
 		_, err = r.to.Write(append(line, '\n'))
@@ -76,6 +114,9 @@ func (r *reporter) report(report Report) {
 
 // events reports the member's own events.
 func (r *reporter) events() balancer.Events {
+	if r.quiet {
+		return balancer.Events{}
+	}
 	as := func(kind Kind) func(balancer.Event) {
 		return func(e balancer.Event) {
 			report := Report{Kind: kind, Partition: e.Partition, Fence: e.Revision}

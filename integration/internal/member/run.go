@@ -65,17 +65,14 @@ func run(config *Config) (err error) {
 	if err != nil {
 		return err
 	}
-	reporter := newReporter()
+	reporter := newReporter(config.Quiet)
 	source := func(context.Context) ([]string, error) { return PartitionIDs(config.Partitions), nil }
-	events := reporter.events()
-	if config.Quiet {
-		events = balancer.Events{}
-	}
 	m, err := balancer.New(store, group, source, handler(config, reporter), &balancer.Options{
-		OwnerID: config.OwnerID, Weight: config.Weight, Events: events, Logger: log,
+		OwnerID: config.OwnerID, Weight: config.Weight, Events: reporter.events(), Logger: log,
 	})
 	if err != nil {
 		return err
 	}
+	defer reporter.flush()
 	return m.Run(ctx)
 }
