@@ -146,7 +146,7 @@ func (w *worker) fail(err error) {
 const (
 	restLeast  = 10 * time.Millisecond
 	restFactor = 4 // times what that took, but no longer than
-	restMost   = 100 * time.Millisecond
+	restMost   = 50 * time.Millisecond
 )
 
 // work works until ctx ends, or something fails for good.

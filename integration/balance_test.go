@@ -86,6 +86,7 @@ func TestAMemberLeavesAThousandPartitions(t *testing.T) {
 	c.awaitShared("a", "b")
 	held := c.held("a")
 	require.Len(t, held, partitions)
+	c.unfollow()
 	c.leave("a")
 	rest := c.restOf("a", held)
 	c.leave("b")

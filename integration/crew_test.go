@@ -29,6 +29,9 @@ type crew struct {
 	prefix  string // of the group's keys
 	members map[string]*member.Process
 
+	// unfollow stops to watch who owns what, where that would disturb what is measured.
+	unfollow func()
+
 	// What is seen.
 	leaving map[string]bool // may exit
 	reports map[string][]member.Report
@@ -133,14 +136,15 @@ func hasExited(process *member.Process) bool {
 	}
 }
 
-// followOwners keeps what is known from etcd up to date until the test ends.
+// followOwners keeps what is known from etcd up to date until the test ends, or unfollow is called.
 func (c *crew) followOwners() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var following sync.WaitGroup
-	c.t.Cleanup(func() {
+	c.unfollow = func() {
 		cancel()
 		following.Wait()
-	})
+	}
+	c.t.Cleanup(c.unfollow)
 	following.Go(func() {
 		prefix := c.prefix + "ownership/"
 		for response := range c.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(1)) {
@@ -254,7 +258,6 @@ func (c *crew) awaitTaken(from string, held []string) (last time.Duration) {
 // all that it held was handled by others.
 func (c *crew) restOf(left string, held []string) time.Duration {
 	c.t.Helper()
-	c.awaitTaken(left, held)
 	c.await(fmt.Sprintf("others handle what %s had", left), func() bool {
 		return !slices.ContainsFunc(held, func(partition string) bool { return c.runs[partition] == left })
 	})
