@@ -63,6 +63,9 @@
 // A partition's checkpoint cannot be read: the partition is owned and not handled until that record is mended or
 // deleted, since starting at the beginning or the end would repeat or lose events.
 //
+// The list of the group's partitions is deleted or cannot be read: members go on with the one that they know. They put
+// a deleted one again. One that cannot be read they leave alone, and nobody can join until it is mended.
+//
 // etcd is out of space: nothing moves; a member that leaves releases by deletions alone and says which checkpoints
 // are lost.
 //

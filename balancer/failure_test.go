@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -221,4 +222,35 @@ func TestDeletedRecordsComeBack(t *testing.T) {
 		return len(s.Members) == 1 && s.Revision > deleted.Header.Revision
 	})
 	require.Equal(t, before.Ownerships["0"].ETag, f.mirror.Snapshot().Ownerships["0"].ETag, "what it had stays")
+}
+
+// The list of partitions is deleted, and later made unreadable: the group goes on with what it knows, puts a list that
+// is gone again, and leaves one that cannot be read alone.
+func TestTheListOfPartitionsIsLost(t *testing.T) {
+	etcd := etcdtest.Start(t, etcdtest.Defaults)
+	f := newFleet(t, etcd.Endpoints(), 4)
+	f.start("a", idleHandler)
+	f.start("b", idleHandler)
+	before := f.await("all are owned", f.balanced(2))
+	_, err := f.client.Delete(soon(t), f.key("control", "partitions"))
+	require.NoError(t, err)
+	f.await("the list is back", func(s *etcdstore.Snapshot) bool {
+		return s.Revision > before.Revision && slices.Equal(s.Controls.Partitions, f.ids)
+	})
+	const nonsense = `{"partitions":7}`
+	f.put("control", "partitions", nonsense)
+	refused := f.start("refused", idleHandler)
+	<-refused.done
+	require.ErrorIs(t, refused.err, etcdstore.ErrCorruptRecord)
+	f.members[0].leave()
+	after := f.await("all are owned by the one that is left", f.balanced(1))
+	require.NotEmpty(t, after.Corrupt)
+	for id, o := range before.Ownerships {
+		if o.OwnerID == "b" {
+			require.Equal(t, o.ETag, after.Ownerships[id].ETag, "what it had stays")
+		}
+	}
+	found, err := f.client.Get(soon(t), f.key("control", "partitions"))
+	require.NoError(t, err)
+	require.Equal(t, nonsense, string(found.Kvs[0].Value))
 }

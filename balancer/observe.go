@@ -49,6 +49,9 @@ func (w *worker) observe(s *etcdstore.Snapshot) {
 		return // what was this member's is settled when there is trust again
 	}
 	w.findLost()
+	if s.Controls.Partitions == nil {
+		w.growBy(w.view.input.Partitions) // somebody has deleted the list
+	}
 	if me, here := s.Members[w.options.OwnerID]; !here || me.Instance != w.instance {
 		w.rejoin()
 	}

@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -72,7 +73,7 @@ func (w *worker) growBy(ids []string) {
 	w.adding = true
 	w.running.Go(func() {
 		err := w.store.AddPartitions(t.owned, w.group, ids)
-		if err != nil {
+		if err != nil && !errors.Is(err, etcdstore.ErrCorruptRecord) { // which was told when it was seen
 			w.log.Error("the group's partitions could not be added to", zap.Error(err))
 		}
 		w.post(func(w *worker) { w.adding = false })

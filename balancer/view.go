@@ -21,10 +21,14 @@ type view struct {
 	empty      bool // nobody owns anything
 }
 
-// newView returns the view of a snapshot. The view before lends the index of partitions that are still the same.
+// newView returns the view of a snapshot. The view before lends the index of partitions that are still the same, and
+// the partitions where their list cannot be read.
 func newView(s *etcdstore.Snapshot, before *view) *view {
 	v := &view{Snapshot: s}
 	v.input.Partitions = s.Controls.Partitions
+	if v.input.Partitions == nil && before != nil {
+		v.input.Partitions = before.input.Partitions // deleted or corrupt: no reason to give everything up
+	}
 	if before != nil && slices.Equal(before.input.Partitions, v.input.Partitions) {
 		v.index = before.index
 	} else {
@@ -211,7 +215,7 @@ func (v *view) differs(before *view) string {
 	}
 	now, was := v.Controls, before.Controls
 	switch {
-	case !slices.Equal(now.Partitions, was.Partitions):
+	case !slices.Equal(v.input.Partitions, before.input.Partitions):
 		return "the partitions have changed"
 	case !maps.Equal(now.Pinned, was.Pinned):
 		return "pins have changed"

@@ -197,8 +197,8 @@ func (w *worker) await(stop <-chan struct{}) bool {
 	return true
 }
 
-// takeIn takes in what has happened, and what else happens in a few times as long as a step takes: a step looks at every
-// partition, and as many handlers may return, each by itself.
+// takeIn takes in what has happened, and what else happens in a few times as long as a step takes: a step looks at all
+// partitions, and as many handlers may return, each by itself.
 func (w *worker) takeIn(happened func(*worker)) {
 	happened(w)
 	enough := time.NewTimer(min(restFactor*w.stepTook, restMost))

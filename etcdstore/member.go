@@ -74,5 +74,13 @@ func decodeMember(value []byte) (Member, error) {
 	if m.OwnerID == "" {
 		return Member{}, &fieldError{Field: fieldOwnerID, Err: errors.New("missing")}
 	}
+	for _, count := range []struct {
+		field string
+		n     int
+	}{{fieldWeight, m.Weight}, {fieldCapacity, m.Capacity}, {fieldVersion, m.Version}} {
+		if count.n < 0 {
+			return Member{}, &fieldError{Field: count.field, Value: strconv.Itoa(count.n), Err: errors.New("negative")}
+		}
+	}
 	return m, nil
 }

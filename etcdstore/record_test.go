@@ -178,6 +178,58 @@ func FuzzDecodeCheckpoint(f *testing.F) {
 	})
 }
 
+// Nor does anything that a group is planned with: what was read is written so that it is read alike.
+func FuzzDecodePlanning(f *testing.F) {
+	vectors := readVectors(f)
+	for _, v := range vectors.Members {
+		f.Add("partitions", []byte(v.Value))
+	}
+	for _, v := range vectors.BadMembers {
+		f.Add("partitions", []byte(v.Value))
+	}
+	for _, v := range vectors.Lists {
+		f.Add("partitions", []byte(v.Value))
+	}
+	for _, v := range vectors.BadLists {
+		f.Add("partitions", []byte(v.Value))
+	}
+	for _, v := range vectors.Controls {
+		f.Add(v.Name, []byte(v.Value))
+	}
+	for _, v := range vectors.BadControls {
+		f.Add(v.Name, []byte(v.Value))
+	}
+	f.Fuzz(func(t *testing.T, name string, value []byte) {
+		requireReadsAlike(t, value, decodeMember, Member.encode)
+		requireReadsAlike(t, value, decodePartitions, encodePartitions)
+		requireReadsAlike(t, value, decodeControl, controlRecord.encode)
+		key := defaultPrefix + "/ns/hub/cg/control/" + name
+		if _, _, parsed, err := (keyspace{prefix: defaultPrefix}).parse(key); err != nil || parsed != name {
+			return
+		}
+		controls := newControls()
+		if err := controls.set(name, value); err != nil {
+			var field *fieldError
+			require.ErrorAs(t, err, &field)
+		}
+		controls.remove(name)
+		require.Empty(t, cmp.Diff(newControls(), controls))
+	})
+}
+
+func requireReadsAlike[R any](t *testing.T, value []byte, decode func([]byte) (R, error), encode func(R) []byte) {
+	t.Helper()
+	r, err := decode(value)
+	if err != nil {
+		var field *fieldError
+		require.ErrorAs(t, err, &field)
+		return
+	}
+	again, err := decode(encode(r))
+	require.NoError(t, err)
+	require.Empty(t, cmp.Diff(r, again))
+}
+
 func readStandard(t *testing.T, value []byte) (fields map[string]any) {
 	t.Helper()
 	decoder := json.NewDecoder(bytes.NewReader(value))

@@ -233,7 +233,12 @@ func (m *Mirror) set(kv *mvccpb.KeyValue) {
 		}
 	case kindMember:
 		var member Member
-		if member, err = decodeMember(kv.Value); err == nil {
+		member, err = decodeMember(kv.Value)
+		switch {
+		case err != nil:
+		case member.OwnerID != name:
+			err = &fieldError{Field: fieldOwnerID, Value: member.OwnerID, Err: errors.New("not the one in the key")}
+		default:
 			m.current.Members[name] = member
 		}
 	case kindControl:

@@ -28,6 +28,20 @@ type wireVectors struct {
 	BadOwnerships  []badValueVector `json:"bad_ownerships"`
 	Checkpoints    []valueVector[checkpointVector]
 	BadCheckpoints []badValueVector `json:"bad_checkpoints"`
+	Members        []valueVector[memberVector]
+	BadMembers     []badValueVector        `json:"bad_members"`
+	Lists          []valueVector[[]string] `json:"partition_lists"`
+	BadLists       []badValueVector        `json:"bad_partition_lists"`
+	Controls       []struct {
+		valueVector[controlVector]
+
+		Name string
+	}
+	BadControls []struct {
+		badValueVector
+
+		Name string
+	} `json:"bad_controls"`
 }
 
 type valueVector[R any] struct {
@@ -52,6 +66,21 @@ type checkpointVector struct {
 	OwnerID          string    `json:"owner_id"`
 	LastModifiedTime time.Time `json:"last_modified_time"`
 	WriteID          string    `json:"write_id"`
+}
+
+type memberVector struct {
+	OwnerID   string    `json:"owner_id"`
+	Instance  string    `json:"instance"`
+	Weight    int       `json:"weight"`
+	Capacity  int       `json:"capacity"`
+	Version   int       `json:"version"`
+	StartedAt time.Time `json:"started_at"`
+	Leaving   bool      `json:"leaving"`
+}
+
+type controlVector struct {
+	OwnerID string `json:"owner_id"`
+	Reason  string `json:"reason"`
 }
 
 func (v checkpointVector) record(tb testing.TB) checkpointRecord {
@@ -124,46 +153,83 @@ func TestVectorsOfKeys(t *testing.T) {
 func TestVectorsOfOwnerships(t *testing.T) {
 	t.Parallel()
 	vectors := readVectors(t)
-	require.NotEmpty(t, vectors.Ownerships)
-	for _, v := range vectors.Ownerships {
-		want := ownershipRecord(v.Record)
-		got, err := decodeOwnership([]byte(v.Value))
-		require.NoError(t, err, v.About)
-		require.Empty(t, cmp.Diff(want, got), v.About)
-		if v.Canonical {
-			require.Equal(t, v.Value, string(want.encode()), v.About)
-		}
-		got, err = decodeOwnership(want.encode())
-		require.NoError(t, err, v.About)
-		require.Empty(t, cmp.Diff(want, got), v.About)
-	}
-	require.NotEmpty(t, vectors.BadOwnerships)
-	for _, v := range vectors.BadOwnerships {
-		got, err := decodeOwnership([]byte(v.Value))
-		requireFieldError(t, v, err)
-		require.Zero(t, got, v.Why)
-	}
+	requireValues(t, vectors.Ownerships, decodeOwnership, ownershipRecord.encode, func(v ownershipVector) ownershipRecord {
+		return ownershipRecord(v)
+	})
+	requireBadValues(t, vectors.BadOwnerships, decodeOwnership)
 }
 
 func TestVectorsOfCheckpoints(t *testing.T) {
 	t.Parallel()
 	vectors := readVectors(t)
-	require.NotEmpty(t, vectors.Checkpoints)
-	for _, v := range vectors.Checkpoints {
-		want := v.Record.record(t)
-		got, err := decodeCheckpoint([]byte(v.Value))
+	requireValues(t, vectors.Checkpoints, decodeCheckpoint, checkpointRecord.encode,
+		func(v checkpointVector) checkpointRecord { return v.record(t) })
+	requireBadValues(t, vectors.BadCheckpoints, decodeCheckpoint)
+}
+
+func TestVectorsOfMembers(t *testing.T) {
+	t.Parallel()
+	vectors := readVectors(t)
+	requireValues(t, vectors.Members, decodeMember, Member.encode, func(v memberVector) Member { return Member(v) })
+	requireBadValues(t, vectors.BadMembers, decodeMember)
+}
+
+func TestVectorsOfPartitionLists(t *testing.T) {
+	t.Parallel()
+	vectors := readVectors(t)
+	requireValues(t, vectors.Lists, decodePartitions, encodePartitions, func(ids []string) []string { return ids })
+	requireBadValues(t, vectors.BadLists, decodePartitions)
+}
+
+func TestVectorsOfControls(t *testing.T) {
+	t.Parallel()
+	vectors := readVectors(t)
+	require.NotEmpty(t, vectors.Controls)
+	for _, v := range vectors.Controls {
+		requireValues(t, []valueVector[controlVector]{v.valueVector}, decodeControl, controlRecord.encode,
+			func(v controlVector) controlRecord { return controlRecord(v) })
+		controls := newControls()
+		require.NoError(t, controls.set(v.Name, []byte(v.Value)), v.About)
+		require.NotEmpty(t, cmp.Diff(newControls(), controls), v.About)
+		word, names := splitControl(v.Name)
+		require.Equal(t, v.Name, controlName(word, names...), v.About)
+		controls.remove(v.Name)
+		require.Empty(t, cmp.Diff(newControls(), controls), v.About)
+	}
+	require.NotEmpty(t, vectors.BadControls)
+	for _, v := range vectors.BadControls {
+		controls := newControls()
+		requireFieldError(t, v.badValueVector, controls.set(v.Name, []byte(v.Value)))
+		require.Empty(t, cmp.Diff(newControls(), controls), v.Why)
+	}
+}
+
+// requireValues checks that values are read as the vectors say, and written so where that is their one form.
+func requireValues[V, R any](
+	t *testing.T, vectors []valueVector[V], decode func([]byte) (R, error), encode func(R) []byte, record func(V) R,
+) {
+	t.Helper()
+	require.NotEmpty(t, vectors)
+	for _, v := range vectors {
+		want := record(v.Record)
+		got, err := decode([]byte(v.Value))
 		require.NoError(t, err, v.About)
 		require.Empty(t, cmp.Diff(want, got), v.About)
 		if v.Canonical {
-			require.Equal(t, v.Value, string(want.encode()), v.About)
+			require.Equal(t, v.Value, string(encode(want)), v.About)
 		}
-		got, err = decodeCheckpoint(want.encode())
+		got, err = decode(encode(want))
 		require.NoError(t, err, v.About)
 		require.Empty(t, cmp.Diff(want, got), v.About)
 	}
-	require.NotEmpty(t, vectors.BadCheckpoints)
-	for _, v := range vectors.BadCheckpoints {
-		got, err := decodeCheckpoint([]byte(v.Value))
+}
+
+// requireBadValues checks that values are refused, naming the field.
+func requireBadValues[R any](t *testing.T, vectors []badValueVector, decode func([]byte) (R, error)) {
+	t.Helper()
+	require.NotEmpty(t, vectors)
+	for _, v := range vectors {
+		got, err := decode([]byte(v.Value))
 		requireFieldError(t, v, err)
 		require.Zero(t, got, v.Why)
 	}
