@@ -7,6 +7,8 @@ GOLANGCI_LINT         := $(shell go env GOPATH)/bin/golangci-lint
 FUZZTIME ?= 10s
 # How many trials the long targets run.
 TRIALS ?= 200
+# How long chaos lasts.
+CHAOS ?= 10m
 # How many turns the benchmarks that report ratios take.
 TURNS ?= 20
 
@@ -76,6 +78,10 @@ lease-trials: ## Race terms against etcd's expiry over a failing network, TRIALS
 .PHONY: late-copies
 late-copies: ## Let late copies of claims and checkpoints arrive, TRIALS (200) of each
 	TENURE_LATE_COPIES=$(TRIALS) go test -v -count 1 -timeout 4h -run '^TestLate' ./etcdstore
+
+.PHONY: chaos
+chaos: ## Let members and etcd fail at random for CHAOS (10m), and check all that they did
+	TENURE_CHAOS=$(CHAOS) go test -v -count 1 -timeout 4h -run '^TestWhateverHappens$$' ./integration
 
 .PHONY: ci
 ci: ## Do what continuous integration does
