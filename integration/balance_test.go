@@ -30,6 +30,7 @@ func TestAPlannedChangeRepeatsNothing(t *testing.T) {
 	c.leave("a", "c", "d")
 	all := c.requireSound()
 	require.Zero(t, all.repeated, "events that were handled twice")
+	require.Zero(t, all.unsaved, "events that will be")
 	t.Logf("%d events, none handled twice, none lost; %d checkpoints; %d partitions handled again %v after their last "+
 		"drain", all.events, all.checkpoints, len(held), rest.Round(time.Millisecond))
 	require.Less(t, rest, limit)
@@ -64,6 +65,7 @@ func TestAKilledMembersPartitionsAreTakenInTime(t *testing.T) {
 				}
 				c.leave(names...)
 				all := c.requireSound()
+				require.Zero(t, all.unsaved)
 				t.Logf("owned again after %v; %d of %d events handled again", took, all.repeated, all.events)
 				for _, took := range took {
 					require.Less(t, took, limit)
@@ -110,6 +112,7 @@ func TestAPausedMemberWakes(t *testing.T) {
 	c.leave("a", "b", "c")
 
 	all := c.requireSound()
+	require.Zero(t, all.unsaved)
 	refused := 0
 	for _, r := range c.reports["b"] {
 		switch {
@@ -190,5 +193,6 @@ func TestTheLeaderIsIsolatedWhilePartitionsMove(t *testing.T) {
 	c.awaitShared("a", "b", "c", "d")
 	c.leave("a", "b", "c", "d")
 	all := c.requireSound()
+	require.Zero(t, all.unsaved)
 	t.Logf("%d of %d events handled again; %d checkpoints", all.repeated, all.events, all.checkpoints)
 }

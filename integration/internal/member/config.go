@@ -20,10 +20,14 @@ type Config struct {
 	Partitions int
 	Weight     int
 	TTL        time.Duration
+	Grace      time.Duration
 	Stream     Stream
 
 	// CheckpointEvery is how many events pass between two checkpoints.
 	CheckpointEvery int64
+
+	// FailOneIn is in how many events a handler fails, or panics, before it handles one. With 0 it never does.
+	FailOneIn int
 
 	// Quiet members leave the processor to what is measured: they log only what is wrong, and report only what their
 	// handlers do, once nothing has happened for a while.

@@ -3,6 +3,7 @@ package member
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -50,6 +51,9 @@ func (r *tenure) handle(ctx context.Context) error {
 		if !r.config.Disobedient && ctx.Err() != nil {
 			break
 		}
+		if err := r.fail(); err != nil {
+			return err
+		}
 		trusted = max(trusted, r.trustedUntil()) // a renewal may have been confirmed in between
 		wait(r.config.Stream.Work)
 		trusted = max(trusted, r.trustedUntil())
@@ -69,6 +73,19 @@ func (r *tenure) handle(ctx context.Context) error {
 	}
 	r.p.Finish(r.last(), nil)
 	return nil
+}
+
+var errFailed = errors.New("failed, as this handler does now and then")
+
+// fail fails now and then, and panics as often.
+func (r *tenure) fail() error {
+	switch n := r.config.FailOneIn; {
+	case n == 0 || rand.IntN(n) > 0:
+		return nil
+	case rand.IntN(2) == 0:
+		panic(errFailed)
+	}
+	return errFailed
 }
 
 func (r *tenure) last() *int64 {

@@ -68,7 +68,7 @@ func run(config *Config) (err error) {
 	reporter := newReporter(config.Quiet)
 	source := func(context.Context) ([]string, error) { return PartitionIDs(config.Partitions), nil }
 	m, err := balancer.New(store, group, source, handler(config, reporter), &balancer.Options{
-		OwnerID: config.OwnerID, Weight: config.Weight, Events: reporter.events(), Logger: log,
+		OwnerID: config.OwnerID, Weight: config.Weight, Grace: config.Grace, Events: reporter.events(), Logger: log,
 	})
 	if err != nil {
 		return err
