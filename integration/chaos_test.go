@@ -25,8 +25,9 @@ const chaosFor = 20 * time.Second
 
 // Members join, leave, are killed, are paused and wake, are cut off from etcd in one direction or both, and hear late
 // what was said; some have a grace; their handlers fail and panic; operators cordon, drain, pin and pause; and etcd's
-// members are paused, killed and started again, in an order that the seed decides. In the end no handlers have run beside each other, no event was begun without trust, no checkpoint went
-// back or was lost, no event was left out, and all partitions are handled.
+// members are paused, killed and started again, in an order that the seed decides. In the end no handlers have run
+// beside each other, no event was begun without trust, no checkpoint went back or was lost, no event was left out, and
+// all partitions are handled.
 func TestWhateverHappens(t *testing.T) {
 	t.Parallel()
 	lasts := chaosFor
@@ -201,7 +202,8 @@ func (c *chaos) wake(name string) {
 // sever cuts a member off, one way or another.
 func (c *chaos) sever(name string) {
 	how := []func(*faultproxy.Proxy){
-		(*faultproxy.Proxy).Silence, (*faultproxy.Proxy).CutToServer, (*faultproxy.Proxy).CutToClient, (*faultproxy.Proxy).Cut,
+		(*faultproxy.Proxy).Silence, (*faultproxy.Proxy).CutToServer, (*faultproxy.Proxy).CutToClient,
+		(*faultproxy.Proxy).Cut,
 	}[c.random.IntN(4)]
 	for _, link := range c.links[name] {
 		how(link)
