@@ -170,6 +170,7 @@ func TestProgramLeadsAProcessGroup(t *testing.T) {
 	require.NoError(t, err)
 	pid, err := strconv.Atoi(strings.TrimSpace(line))
 	require.NoError(t, err)
+	<-p.Started() // it may have been heard before its shim
 	require.Equal(t, pid, p.Pid())
 	for _, led := range []int{pid, p.shim.Process.Pid} {
 		group, err := unix.Getpgid(led)
