@@ -42,6 +42,7 @@ have its id, so no signal ever goes to a stranger.
   - The shim is killed: the kernel kills the program (on Linux), and the supervisor the program's process group.
   - The shim is stopped: the supervisor kills the program's process group, and then the shim.
   - The shim and the supervisor are both killed: the program dies with the shim on Linux. Its children live on.
+  - The shim is killed or stopped between starting the program and telling the supervisor its process id: likewise.
 
 # Not covered
 

@@ -170,7 +170,7 @@ func TestProgramLeadsAProcessGroup(t *testing.T) {
 	require.NoError(t, err)
 	pid, err := strconv.Atoi(strings.TrimSpace(line))
 	require.NoError(t, err)
-	<-p.Started() // it may have been heard before its shim
+	await(t, p.Started(), "started") // the program may be heard before its shim
 	require.Equal(t, pid, p.Pid())
 	for _, led := range []int{pid, p.shim.Process.Pid} {
 		group, err := unix.Getpgid(led)
@@ -245,6 +245,7 @@ func TestReleaseEndsWhatIsLeft(t *testing.T) {
 func TestShimThatIsKilledTakesTheProgramWithIt(t *testing.T) {
 	p := start(t, "trap '' TERM; sleep 1000 & echo ready >&3; wait", Now()+long)
 	p.says("ready")
+	await(t, p.Started(), "started")
 	require.NoError(t, p.shim.Process.Kill())
 	p.silent()
 	require.ErrorContains(t, p.result().Err, "its shim ended before it: signal: killed")
@@ -253,6 +254,7 @@ func TestShimThatIsKilledTakesTheProgramWithIt(t *testing.T) {
 func TestShimThatIsStoppedHoldsNothingUp(t *testing.T) {
 	p := start(t, "trap '' TERM; sleep 1000 & echo ready >&3; wait", Now()+long)
 	p.says("ready")
+	await(t, p.Started(), "started")
 	require.NoError(t, p.shim.Process.Signal(unix.SIGSTOP))
 	p.Release()
 	p.silent()
