@@ -34,11 +34,12 @@ build-others: ## Compile for the other systems: all of it for macOS, the librari
 demo: ## Share partitions on an etcd of its own while processes join, leave, die and wake (40 s)
 	go run ./cmd/tenure demo
 
-# Members' processes are held to limits of time, so nothing else runs beside them.
+# Members' processes are held to limits of time, so nothing else runs beside them. Most tests wait most of the time, and
+# so more of a package's run at once than there are processors.
 .PHONY: test
 test: ## Run all tests under the race detector
-	go test -race -timeout 20m $$(go list ./... | grep -v /integration$$)
-	go test -race -timeout 20m ./integration
+	go test -race -timeout 20m -parallel 4 $$(go list ./... | grep -v /integration$$)
+	go test -race -timeout 20m -parallel 4 ./integration
 	cd integration/compare && go test ./...
 
 .PHONY: lint
