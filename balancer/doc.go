@@ -45,7 +45,9 @@
 // nobody to know of it is found by its lease and released.
 //
 // etcd cannot be reached: handlers run on until trust ends, and then stop. When it is back the member has a new
-// lease, claims what it had where nobody has, and starts handlers from the checkpoints.
+// lease, claims what it had where nobody has, and starts handlers from the checkpoints. How soon it finds out is up to
+// the client, which by gRPC's default looks for etcd every two minutes after a long outage: give it
+// grpc.WithConnectParams with a MaxDelay well below the lease's time to live.
 //
 // The watch is compacted or its connection lost: the mirror lists the group again. It may be late at any time, so
 // nothing is believed on its word alone; before a member passes over another that seems to be stuck it asks etcd.

@@ -8,6 +8,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 )
 
 const (
@@ -21,7 +23,17 @@ const (
 // NewClient returns a quiet client, closed when the test ends.
 func NewClient(tb testing.TB, endpoints []string, changes ...func(*clientv3.Config)) *clientv3.Client {
 	tb.Helper()
-	cfg := clientv3.Config{Endpoints: endpoints, Logger: zap.NewNop()}
+	cfg := clientv3.Config{
+		Endpoints: endpoints, Logger: zap.NewNop(),
+		// A client that looks for an etcd that is back only after seconds would have lost its lease by then.
+		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff: backoff.Config{
+				BaseDelay: 50 * time.Millisecond, Multiplier: backoff.DefaultConfig.Multiplier,
+				Jitter: backoff.DefaultConfig.Jitter, MaxDelay: 500 * time.Millisecond,
+			},
+			MinConnectTimeout: 5 * time.Second,
+		})},
+	}
 	for _, change := range changes {
 		change(&cfg)
 	}

@@ -10,6 +10,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"github.com/tenure-go/tenure/cmd/tenure/internal/devetcd"
 	"github.com/tenure-go/tenure/cmd/tenure/internal/problem"
@@ -34,6 +36,16 @@ type Cluster struct {
 	settings Settings
 	noSpace  []string // members that are out of space
 	session  *devetcd.Session
+}
+
+// reconnecting says how often an etcd that is away is looked for. By default gRPC waits for up to two minutes in the end:
+// members would have lost their leases by then although etcd was back.
+var reconnecting = grpc.ConnectParams{
+	Backoff: backoff.Config{
+		BaseDelay: 100 * time.Millisecond, Multiplier: backoff.DefaultConfig.Multiplier,
+		Jitter: backoff.DefaultConfig.Jitter, MaxDelay: time.Second,
+	},
+	MinConnectTimeout: 5 * time.Second,
 }
 
 // Connect opens the connection that the settings ask for and makes sure, within the dial time-out, that etcd answers,
@@ -73,6 +85,7 @@ func (c *Cluster) connect(ctx context.Context, settings Settings, log *zap.Logge
 		DialTimeout:          settings.DialTimeout,
 		DialKeepAliveTime:    keepAliveTime,
 		DialKeepAliveTimeout: keepAliveTimeout,
+		DialOptions:          []grpc.DialOption{grpc.WithConnectParams(reconnecting)},
 		// It warns of every retry of every request. What matters of it, the callers say themselves.
 		Logger: zap.NewNop(),
 	})
