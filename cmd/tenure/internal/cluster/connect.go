@@ -40,14 +40,14 @@ type Cluster struct {
 
 // reconnecting says how often an etcd that is away is looked for. By default gRPC waits for up to two minutes in the
 // end: members would have lost their leases by then although etcd was back.
-func reconnecting() grpc.DialOption {
-	return grpc.WithConnectParams(grpc.ConnectParams{
+func reconnecting() grpc.ConnectParams {
+	return grpc.ConnectParams{
 		Backoff: backoff.Config{
 			BaseDelay: 100 * time.Millisecond, Multiplier: backoff.DefaultConfig.Multiplier,
 			Jitter: backoff.DefaultConfig.Jitter, MaxDelay: time.Second,
 		},
 		MinConnectTimeout: 5 * time.Second,
-	})
+	}
 }
 
 // Connect opens the connection that the settings ask for and makes sure, within the dial time-out, that etcd answers,
@@ -87,7 +87,7 @@ func (c *Cluster) connect(ctx context.Context, settings Settings, log *zap.Logge
 		DialTimeout:          settings.DialTimeout,
 		DialKeepAliveTime:    keepAliveTime,
 		DialKeepAliveTimeout: keepAliveTimeout,
-		DialOptions:          []grpc.DialOption{reconnecting()},
+		DialOptions:          []grpc.DialOption{grpc.WithConnectParams(reconnecting())},
 		// It warns of every retry of every request. What matters of it, the callers say themselves.
 		Logger: zap.NewNop(),
 	})
