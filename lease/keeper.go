@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tenure-go/tenure/internal/backoff"
+	"github.com/tenure-go/tenure/internal/clock"
 	"github.com/tenure-go/tenure/internal/etcderr"
 )
 
@@ -65,7 +66,7 @@ func NewKeeper(ctx context.Context, client *clientv3.Client, options *Options) (
 	if err != nil {
 		return nil, err
 	}
-	return newKeeper(ctx, newRequests(client), filled, newClock())
+	return newKeeper(ctx, newRequests(client), filled, clock.Of(ctx))
 }
 
 func newKeeper(ctx context.Context, e etcd, options Options, now func() time.Duration) (*Keeper, error) {

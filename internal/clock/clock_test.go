@@ -1,4 +1,4 @@
-package lease
+package clock
 
 import (
 	"testing"
@@ -16,7 +16,7 @@ func TestPassedCountsForwardJumpsOfTheWallClock(t *testing.T) {
 }
 
 func TestClocksRun(t *testing.T) {
-	for _, clock := range []func() time.Duration{newClock(), wallClock()} {
+	for _, clock := range []Clock{Boot(), wallClock()} {
 		start, first := time.Now(), clock()
 		for clock() == first {
 			require.Less(t, time.Since(start), time.Minute)
@@ -25,7 +25,13 @@ func TestClocksRun(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		clock := wallClock()
-		pause(t.Context(), time.Hour)
+		<-time.After(time.Hour)
 		require.Equal(t, time.Hour, clock())
 	})
+}
+
+func TestAContextCarriesAClock(t *testing.T) {
+	still := func() time.Duration { return 42 }
+	require.Equal(t, time.Duration(42), Of(With(t.Context(), still))())
+	require.Greater(t, Of(t.Context())(), time.Duration(42))
 }

@@ -1,4 +1,4 @@
-package lease
+package clock
 
 import (
 	"sync"
@@ -12,7 +12,7 @@ const clockStep = 50 * time.Millisecond
 // wallClock returns a clock of the time since it was made that counts forward jumps of the wall clock as elapsed: where
 // Go's monotonic clock stands still while the machine is suspended, the wall clock is what shows it. A wall clock that
 // is set forward ends trust early, which is safe.
-func wallClock() func() time.Duration {
+func wallClock() Clock {
 	var mu sync.Mutex
 	var elapsed time.Duration
 	last := time.Now()

@@ -1,4 +1,4 @@
-package lease
+package clock
 
 import (
 	"time"
@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newClock returns the clock by which trust is judged: CLOCK_BOOTTIME, which runs on while the machine is suspended.
-func newClock() func() time.Duration {
+// Boot returns the machine's clock: CLOCK_BOOTTIME, which runs on while the machine is suspended.
+func Boot() Clock {
 	var probe unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &probe); err != nil {
 		return wallClock() // a sandbox that knows no such clock
@@ -15,7 +15,7 @@ func newClock() func() time.Duration {
 	return func() time.Duration {
 		var now unix.Timespec
 		if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
-			panic("lease: CLOCK_BOOTTIME could be read before: " + err.Error())
+			panic("clock: CLOCK_BOOTTIME could be read before: " + err.Error())
 		}
 		return time.Duration(now.Nano())
 	}
