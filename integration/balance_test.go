@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenure-go/tenure/integration/internal/member"
+	"github.com/tenure-go/tenure/integration/internal/proof"
 	"github.com/tenure-go/tenure/internal/etcdtest"
 )
 
@@ -29,10 +30,10 @@ func TestAPlannedChangeRepeatsNothing(t *testing.T) {
 	c.awaitShared("a", "c", "d")
 	c.leave("a", "c", "d")
 	all := c.requireSound()
-	require.Zero(t, all.repeated, "events that were handled twice")
-	require.Zero(t, all.unsaved, "events that will be")
+	require.Zero(t, all.Repeated, "events that were handled twice")
+	require.Zero(t, all.Unsaved, "events that will be")
 	t.Logf("%d events, none handled twice, none lost; %d checkpoints; %d partitions handled again %v after their last "+
-		"drain", all.events, all.checkpoints, len(held), rest.Round(time.Millisecond))
+		"drain", all.Events, all.Checkpoints, len(held), rest.Round(time.Millisecond))
 	require.Less(t, rest, limit)
 }
 
@@ -65,8 +66,8 @@ func TestAKilledMembersPartitionsAreTakenInTime(t *testing.T) {
 				}
 				c.leave(names...)
 				all := c.requireSound()
-				require.Zero(t, all.unsaved)
-				t.Logf("owned again after %v; %d of %d events handled again", took, all.repeated, all.events)
+				require.Zero(t, all.Unsaved)
+				t.Logf("owned again after %v; %d of %d events handled again", took, all.Repeated, all.Events)
 				for _, took := range took {
 					require.Less(t, took, limit)
 				}
@@ -88,7 +89,7 @@ func TestAMemberLeavesAThousandPartitions(t *testing.T) {
 	c.awaitShared("a", "b")
 	held := c.held("a")
 	require.Len(t, held, partitions)
-	c.unfollow()
+	c.etcd.Stop()
 	c.leave("a")
 	rest := c.restOf("a", held)
 	c.leave("b")
@@ -113,7 +114,7 @@ func TestAPausedMemberWakes(t *testing.T) {
 	c.leave("a", "b", "c")
 
 	all := c.requireSound()
-	require.Zero(t, all.unsaved)
+	require.Zero(t, all.Unsaved)
 	refused := 0
 	for _, r := range c.reports["b"] {
 		switch {
@@ -128,7 +129,7 @@ func TestAPausedMemberWakes(t *testing.T) {
 	}
 	require.Positive(t, refused, "late checkpoints that were never tried")
 	t.Logf("paused for %v; %d late checkpoints refused; %d of %d events handled again; %d checkpoints",
-		(woken - paused).Round(time.Millisecond), refused, all.repeated, all.events, all.checkpoints)
+		(woken - paused).Round(time.Millisecond), refused, all.Repeated, all.Events, all.Checkpoints)
 }
 
 // fenceBefore returns the last fence under which a partition's events were handled before a time, 0 if there is none.
@@ -157,9 +158,9 @@ func TestDisobedienceIsSeen(t *testing.T) {
 	late := 0
 	c.await("an event is begun without trust", func() bool {
 		late = 0
-		for _, tenures := range tenuresOf(c.reports) {
+		for _, tenures := range proof.TenuresOf(c.reports) {
 			for _, tenure := range tenures {
-				late += len(tenure.late())
+				late += len(tenure.Late())
 			}
 		}
 		return late > 0
@@ -168,9 +169,10 @@ func TestDisobedienceIsSeen(t *testing.T) {
 	for _, process := range c.members {
 		process.Kill() // what it has reported until then is handed on
 	}
-	history := checkpoints(t, c.client, c.prefix)
-	for partition, tenures := range c.tenures() {
-		requireFenced(t, partition, history[partition], tenures)
+	_, violations := proof.Check(c.run())
+	require.NotEmpty(t, violations.Of(proof.Trusted))
+	for _, check := range []string{proof.OneOwner, proof.Fenced, proof.Covered, proof.Forward, proof.Acknowledged} {
+		require.Empty(t, violations.Of(check), "%v", violations)
 	}
 }
 
@@ -194,6 +196,6 @@ func TestTheLeaderIsIsolatedWhilePartitionsMove(t *testing.T) {
 	c.awaitShared("a", "b", "c", "d")
 	c.leave("a", "b", "c", "d")
 	all := c.requireSound()
-	require.Zero(t, all.unsaved)
-	t.Logf("%d of %d events handled again; %d checkpoints", all.repeated, all.events, all.checkpoints)
+	require.Zero(t, all.Unsaved)
+	t.Logf("%d of %d events handled again; %d checkpoints", all.Repeated, all.Events, all.Checkpoints)
 }

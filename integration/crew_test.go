@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/tenure-go/tenure/integration/internal/member"
+	"github.com/tenure-go/tenure/integration/internal/proof"
 	"github.com/tenure-go/tenure/internal/etcdtest"
 )
 
@@ -25,12 +25,11 @@ type crew struct {
 
 	t       *testing.T
 	config  member.Config // but for the owner id
+	cast    string        // the binary that plays the members
 	client  *clientv3.Client
 	prefix  string // of the group's keys
+	etcd    *proof.Recorder
 	members map[string]*member.Process
-
-	// unfollow stops to watch who owns what, where that would disturb what is measured.
-	unfollow func()
 
 	// What is seen.
 	leaving map[string]bool // may exit
@@ -44,13 +43,26 @@ type crew struct {
 func newCrew(t *testing.T, endpoints []string, partitions int, change ...func(*member.Config)) *crew {
 	t.Helper()
 	group := "local/events/" + strings.ToLower(strings.ReplaceAll(t.Name(), "/", "."))
+	client := etcdtest.NewClient(t, endpoints)
+	c := crewOf(t, client, endpoints, group, partitions, change...)
+	c.cast = cast(t)
+	c.etcd = proof.Record(client, c.prefix, member.Now, c.follow)
+	t.Cleanup(c.etcd.Stop)
+	return c
+}
+
+// crewOf is newCrew for a group whose records somebody else records.
+func crewOf(
+	t *testing.T, client *clientv3.Client, endpoints []string, group string, partitions int, change ...func(*member.Config),
+) *crew {
+	t.Helper()
 	c := &crew{
 		sight: &sight{}, t: t,
 		config: member.Config{
 			Endpoints: endpoints, Group: group, Partitions: partitions, TTL: ttl, CheckpointEvery: 10,
 			Stream: member.Stream{Start: member.Now(), Every: 20 * time.Millisecond},
 		},
-		client:  etcdtest.NewClient(t, endpoints),
+		client:  client,
 		prefix:  "/tenure/v1/" + group + "/",
 		members: make(map[string]*member.Process),
 		leaving: make(map[string]bool),
@@ -63,7 +75,6 @@ func newCrew(t *testing.T, endpoints []string, partitions int, change ...func(*m
 		change(&c.config)
 	}
 	t.Cleanup(c.end)
-	c.followOwners()
 	return c
 }
 
@@ -88,7 +99,7 @@ func (c *crew) start(names ...string) {
 		config := c.config
 		config.OwnerID = name
 		c.see(func() { delete(c.leaving, name) })
-		process, err := member.Start(cast(c.t), config, func(r member.Report) {
+		process, err := member.Start(c.cast, config, func(r member.Report) {
 			c.see(func() {
 				c.reports[name] = append(c.reports[name], r)
 				if r.Kind == member.Started {
@@ -136,27 +147,43 @@ func hasExited(process *member.Process) bool {
 	}
 }
 
-// followOwners keeps what is known from etcd up to date until the test ends, or unfollow is called.
-func (c *crew) followOwners() {
-	ctx, cancel := context.WithCancel(context.Background())
-	var following sync.WaitGroup
-	c.unfollow = func() {
-		cancel()
-		following.Wait()
-	}
-	c.t.Cleanup(c.unfollow)
-	following.Go(func() {
-		prefix := c.prefix + "ownership/"
-		for response := range c.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(1)) {
-			told := member.Now()
-			records := recordsOf(response.Events)
-			c.see(func() {
-				for _, r := range records {
-					c.owner[r.partition], c.since[r.partition] = r.OwnerID, told
-				}
-			})
+// follow takes in who owns what.
+func (c *crew) follow(changes []proof.Change) {
+	c.see(func() {
+		for _, change := range changes {
+			if change.Kind == proof.Ownership && change.Group == c.prefix {
+				c.owner[change.Partition], c.since[change.Partition] = change.OwnerID, change.Told
+			}
 		}
 	})
+}
+
+// run returns what was recorded of the group up to now.
+func (c *crew) run() proof.Run {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	now, err := c.client.Put(ctx, c.prefix+"~", "") // what is told before this key's last change is all that there was
+	require.NoError(c.t, err)
+	require.NoError(c.t, c.etcd.Await(ctx, now.Header.Revision))
+	run := proof.Run{Partitions: member.PartitionIDs(c.config.Partitions), Reports: make(map[string][]member.Report)}
+	run.Changes, run.Gaps = c.etcd.Changes(c.prefix)
+	c.see(func() {
+		for name, reports := range c.reports {
+			run.Reports[name] = slices.Clone(reports)
+		}
+	})
+	return run
+}
+
+// requireSound checks what has to hold in any run with obedient handlers, whatever was done to it, once all members
+// have exited and the last ones have left cleanly.
+func (c *crew) requireSound() proof.Account {
+	c.t.Helper()
+	account, violations := proof.Check(c.run())
+	require.Empty(c.t, violations, "%v", violations)
+	require.Positive(c.t, account.Checkpoints)
+	return account
 }
 
 // await waits until the condition holds. It fails when a member exits that should not.

@@ -18,6 +18,7 @@ import (
 	"github.com/tenure-go/tenure/balancer"
 	"github.com/tenure-go/tenure/balancer/eventhubs"
 	"github.com/tenure-go/tenure/etcdstore"
+	"github.com/tenure-go/tenure/integration/internal/proof"
 	"github.com/tenure-go/tenure/integration/internal/standin"
 	"github.com/tenure-go/tenure/internal/etcdtest"
 	"github.com/tenure-go/tenure/internal/faultproxy"
@@ -147,9 +148,9 @@ func awaitCheckpoint(t *testing.T, s *stage, partition string, sequence int64) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	client := etcdtest.NewClient(t, s.etcd)
-	for response := range client.Watch(ctx, everything, clientv3.WithFromKey(), clientv3.WithRev(1)) {
-		for _, event := range response.Events {
-			if r := recordOf(event); r.kind == "checkpoint" && r.partition == partition && r.SequenceNumber == sequence {
+	for response := range client.Watch(ctx, "\x00", clientv3.WithFromKey(), clientv3.WithRev(1)) {
+		for _, c := range proof.Changes(response.Events) {
+			if c.Kind == proof.Checkpoint && c.Partition == partition && c.SequenceNumber == sequence {
 				return
 			}
 		}

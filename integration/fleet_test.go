@@ -1,11 +1,9 @@
 package integration_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -14,6 +12,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/tenure-go/tenure/integration/internal/fleet"
+	"github.com/tenure-go/tenure/integration/internal/member"
+	"github.com/tenure-go/tenure/integration/internal/proof"
 	"github.com/tenure-go/tenure/internal/etcdtest"
 )
 
@@ -201,27 +201,19 @@ func (f *testFleet) Exited(consumer string, status int) {
 
 // followRecords keeps what is known from etcd up to date until the test ends.
 func (f *testFleet) followRecords() {
-	ctx, cancel := context.WithCancel(context.Background())
-	var following sync.WaitGroup
-	f.t.Cleanup(func() {
-		cancel()
-		following.Wait()
-	})
-	following.Go(func() {
-		for response := range f.client.Watch(ctx, everything, clientv3.WithFromKey(), clientv3.WithRev(1)) {
-			f.mu.Lock()
-			for _, r := range recordsOf(response.Events) {
-				switch r.kind {
-				case "ownership":
-					f.owner[r.partition] = r.OwnerID
-				case "checkpoint":
-					f.checkpointed[place{f.owner[r.partition], r.partition}] = true
+	recorder := proof.Record(f.client, "", member.Now, func(changes []proof.Change) {
+		f.see(func() {
+			for _, c := range changes {
+				switch c.Kind {
+				case proof.Ownership:
+					f.owner[c.Partition] = c.OwnerID
+				case proof.Checkpoint:
+					f.checkpointed[place{f.owner[c.Partition], c.Partition}] = true
 				}
 			}
-			f.fresh = true
-			f.mu.Unlock()
-		}
+		})
 	})
+	f.t.Cleanup(recorder.Stop)
 }
 
 // await waits until the condition holds. It fails when a consumer exits that should not.

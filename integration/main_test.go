@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/tenure-go/tenure/integration/internal/fleet"
+	"github.com/tenure-go/tenure/integration/internal/build"
 	"github.com/tenure-go/tenure/internal/etcdtest"
 )
 
@@ -46,21 +46,27 @@ func cast(t *testing.T) string {
 
 var (
 	buildCommand = sync.OnceValues(builder("cmd/tenure"))
-	buildCast    = sync.OnceValues(builder("integration/internal/member/cast"))
+	buildCast    = sync.OnceValues(builder(castCommand, slowDisk()...))
 )
 
-func builder(command string) func() (string, error) {
+const castCommand = "integration/internal/member/cast"
+
+func builder(command string, edits ...build.Edit) func() (string, error) {
 	return func() (string, error) {
 		if err := makeFolder(); err != nil {
 			return "", err
 		}
-		return fleet.Build(binaryFolder, command)
+		dir, err := os.MkdirTemp(binaryFolder, "")
+		if err != nil {
+			return "", err
+		}
+		return build.Command(dir, command, edits...)
 	}
 }
 
-func built(t *testing.T, build func() (string, error)) string {
+func built(t *testing.T, make func() (string, error)) string {
 	t.Helper()
-	path, err := build()
+	path, err := make()
 	require.NoError(t, err)
 	return path
 }

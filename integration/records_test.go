@@ -1,57 +1,15 @@
 package integration_test
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"slices"
-	"strings"
-	"testing"
 
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/tenure-go/tenure/integration/internal/fleet"
+	"github.com/tenure-go/tenure/integration/internal/proof"
 )
-
-// everything is the first key of all.
-const everything = "\x00"
-
-// record is a change in etcd, read without the code under test.
-type record struct {
-	kind, partition string // checkpoint or ownership; the rest is not looked at
-	revision        int64
-	deleted         bool
-
-	OwnerID        string `json:"owner_id"` // "" also where the record was deleted
-	SequenceNumber int64  `json:"sequence_number"`
-}
-
-func recordOf(event *clientv3.Event) record {
-	r := record{revision: event.Kv.ModRevision, deleted: event.Type == clientv3.EventTypeDelete}
-	parts := strings.Split(string(event.Kv.Key), "/")
-	if len(parts) < 2 || !r.deleted && json.Unmarshal(event.Kv.Value, &r) != nil {
-		return r
-	}
-	r.kind, r.partition = parts[len(parts)-2], parts[len(parts)-1]
-	return r
-}
-
-// recordsOf returns changes in order. A revision may change an ownership and a checkpoint: the checkpoint is the former
-// owner's, and so comes first.
-func recordsOf(events []*clientv3.Event) []record {
-	var all []record
-	for _, event := range events {
-		all = append(all, recordOf(event))
-	}
-	slices.SortStableFunc(all, func(a, b record) int {
-		if a.revision == b.revision && a.kind != b.kind {
-			return strings.Compare(a.kind, b.kind)
-		}
-		return cmp.Compare(a.revision, b.revision)
-	})
-	return all
-}
 
 // written is a checkpoint as etcd's history has it.
 type written struct {
@@ -63,34 +21,29 @@ type written struct {
 // checkpoints returns every checkpoint that etcd has held, by partition, in order.
 func (f *testFleet) checkpoints() map[string][]written {
 	f.t.Helper()
-	return checkpoints(f.t, f.client, "/")
-}
-
-// checkpoints returns every checkpoint that etcd has held under a prefix, by partition, in order.
-func checkpoints(t *testing.T, client *clientv3.Client, prefix string) map[string][]written {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	const prefix = "/"
+	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
 	defer cancel()
 	end := prefix + "~" // what is told before this key's last change is all that there was
-	now, err := client.Put(ctx, end, "")
-	require.NoError(t, err)
+	now, err := f.client.Put(ctx, end, "")
+	require.NoError(f.t, err)
 	owner := make(map[string]string)
 	history := make(map[string][]written)
-	for response := range client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(1)) {
-		require.NoError(t, response.Err())
-		for _, r := range recordsOf(response.Events) {
+	for response := range f.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(1)) {
+		require.NoError(f.t, response.Err())
+		for _, c := range proof.Changes(response.Events) {
 			switch {
-			case r.revision == now.Header.Revision:
+			case c.Revision == now.Header.Revision:
 				return history
-			case r.kind == "ownership":
-				owner[r.partition] = r.OwnerID
-			case r.kind == "checkpoint":
-				require.False(t, r.deleted, "the checkpoint of partition %s was deleted", r.partition)
-				history[r.partition] = append(history[r.partition], written{owner[r.partition], r.SequenceNumber, r.revision})
+			case c.Kind == proof.Ownership:
+				owner[c.Partition] = c.OwnerID
+			case c.Kind == proof.Checkpoint:
+				require.False(f.t, c.Deleted, "the checkpoint of partition %s was deleted", c.Partition)
+				history[c.Partition] = append(history[c.Partition], written{owner[c.Partition], c.SequenceNumber, c.Revision})
 			}
 		}
 	}
-	t.Fatalf("etcd's history ended before revision %d: %v", now.Header.Revision, ctx.Err())
+	f.t.Fatalf("etcd's history ended before revision %d: %v", now.Header.Revision, ctx.Err())
 	return nil
 }
 

@@ -40,7 +40,6 @@ func configure(tb testing.TB, n int, options []Option) []*embed.Config {
 		cfg.ListenClientUrls = freeURL(tb)
 		cfg.ListenPeerUrls = freeURL(tb)
 		cfg.AdvertiseClientUrls, cfg.AdvertisePeerUrls = cfg.ListenClientUrls, cfg.ListenPeerUrls
-		cluster[i] = cfg.Name + "=" + cfg.ListenPeerUrls[0].String()
 		cfg.UnsafeNoFsync = true
 		cfg.TickMs, cfg.ElectionMs = 10, 100
 		if n > 1 {
@@ -52,11 +51,14 @@ func configure(tb testing.TB, n int, options []Option) []*embed.Config {
 		cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 		cfgs[i] = cfg
 	}
-	for _, cfg := range cfgs {
-		cfg.InitialCluster = strings.Join(cluster, ",")
+	for i, cfg := range cfgs {
 		for _, option := range options {
 			option(cfg)
 		}
+		cluster[i] = cfg.Name + "=" + cfg.AdvertisePeerUrls[0].String()
+	}
+	for _, cfg := range cfgs {
+		cfg.InitialCluster = strings.Join(cluster, ",")
 	}
 	return cfgs
 }

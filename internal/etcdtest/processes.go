@@ -2,12 +2,14 @@ package etcdtest
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,6 +18,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver"
 	"go.uber.org/zap"
 )
 
@@ -27,6 +30,7 @@ const (
 // settings are what a member's process is told of its configuration.
 type settings struct {
 	Name, Dir, Token, Cluster, ClientURL, PeerURL, State string
+	AdvertisePeerURL                                     string
 	TickMs, ElectionMs, MaxTxnOps, MaxRequestBytes       uint
 	AuthTokenTTL, BcryptCost                             uint
 	QuotaBackendBytes                                    int64
@@ -69,14 +73,22 @@ func runMember(encoded string) error {
 		return fmt.Errorf("read peer URL: %w", err)
 	}
 	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{*clientURL}, []url.URL{*clientURL}
-	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{*peerURL}, []url.URL{*peerURL}
+	advertised, err := url.Parse(s.AdvertisePeerURL)
+	if err != nil {
+		return fmt.Errorf("read the advertised peer URL: %w", err)
+	}
+	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{*peerURL}, []url.URL{*advertised}
 
 	// Standard input ends when the parent closes it or dies, however it dies.
-	orphaned := make(chan struct{})
+	orders := make(chan string)
 	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		close(orphaned)
+		defer close(orders)
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			orders <- lines.Text()
+		}
 	}()
+	told, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
 	server, err := embed.StartEtcd(cfg)
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
@@ -89,8 +101,31 @@ func runMember(encoded string) error {
 			ready = nil
 		case err := <-server.Err():
 			return fmt.Errorf("serve: %w", err)
-		case <-orphaned:
-			return nil // as a crash would end it: nobody is left to wait for more
+		case <-told.Done():
+			server.Close()
+			return nil
+		case order, ok := <-orders:
+			if !ok {
+				return nil // as a crash would end it: nobody is left to wait for more
+			}
+			obey(server.Server, order)
+		}
+	}
+}
+
+// What a member's process can be told, with the name of another member.
+const (
+	cutOrder  = "cut "
+	mendOrder = "mend "
+)
+
+func obey(server *etcdserver.EtcdServer, order string) {
+	for _, m := range server.Cluster().Members() {
+		switch order {
+		case cutOrder + m.Name:
+			server.CutPeer(m.ID)
+		case mendOrder + m.Name:
+			server.MendPeer(m.ID)
 		}
 	}
 }
@@ -107,14 +142,14 @@ type process struct {
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd
-	stdin  io.Closer
+	stdin  io.WriteCloser
 	stderr *strings.Builder
 	exited chan struct{}
 }
 
 // StartProcesses runs an etcd of n members, each in a process of its own, until the test ends. The test binary's
 // TestMain must call [RunMember]. Of what options set, a member's process is told the timing, fsync, the limits
-// (operations, request bytes, quota) and the lifetime of tokens.
+// (operations, request bytes, quota), the lifetime of tokens, and the URL that it tells its peers.
 func StartProcesses(tb testing.TB, n int, options ...Option) *Processes {
 	tb.Helper()
 	binary, err := os.Executable()
@@ -140,8 +175,9 @@ func StartProcessesOf(tb testing.TB, binary string, n int, options ...Option) *P
 			p.members = append(p.members, &process{binary: binary, settings: settings{
 				Name: cfg.Name, Dir: cfg.Dir, Token: cfg.InitialClusterToken, Cluster: cfg.InitialCluster,
 				ClientURL: cfg.ListenClientUrls[0].String(), PeerURL: cfg.ListenPeerUrls[0].String(),
-				State:  embed.ClusterStateFlagNew,
-				TickMs: cfg.TickMs, ElectionMs: cfg.ElectionMs, UnsafeNoFsync: cfg.UnsafeNoFsync,
+				AdvertisePeerURL: cfg.AdvertisePeerUrls[0].String(),
+				State:            embed.ClusterStateFlagNew,
+				TickMs:           cfg.TickMs, ElectionMs: cfg.ElectionMs, UnsafeNoFsync: cfg.UnsafeNoFsync,
 				MaxTxnOps: cfg.MaxTxnOps, MaxRequestBytes: cfg.MaxRequestBytes,
 				QuotaBackendBytes: cfg.QuotaBackendBytes,
 				AuthTokenTTL:      cfg.AuthTokenTTL, BcryptCost: cfg.BcryptCost,
@@ -209,9 +245,55 @@ func (p *Processes) Signal(i int, signal os.Signal) {
 	}
 }
 
+// Isolate has the i-th member and the others no longer listen to each other. Clients still reach it. A member that is
+// paused obeys when it goes on, and one that is started again listens to all.
+func (p *Processes) Isolate(i int) { p.betweenPeers(i, cutOrder) }
+
+// Heal ends what [Processes.Isolate] did.
+func (p *Processes) Heal(i int) { p.betweenPeers(i, mendOrder) }
+
+func (p *Processes) betweenPeers(i int, order string) {
+	for j, other := range p.members {
+		if j != i {
+			p.members[i].tell(order + other.settings.Name)
+			other.tell(order + p.members[i].settings.Name)
+		}
+	}
+}
+
+// tell gives a member's process an order, if it runs.
+func (m *process) tell(order string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cmd != nil {
+		_, _ = io.WriteString(m.stdin, order+"\n") // it may be ending
+	}
+}
+
 // Kill ends the i-th member with SIGKILL and waits until it is gone. Killing it again is harmless.
 func (p *Processes) Kill(i int) {
 	p.members[i].kill()
+}
+
+// Stop ends the i-th member in good order, in which a leader hands its leadership over, and waits until it is gone.
+func (p *Processes) Stop(i int) {
+	p.tb.Helper()
+	p.Signal(i, syscall.SIGTERM)
+	<-p.members[i].exited
+}
+
+// Dir returns the folder with the i-th member's data.
+func (p *Processes) Dir(i int) string { return p.members[i].settings.Dir }
+
+// RestartAll starts all members again with their data and ports, after killing those that run.
+func (p *Processes) RestartAll() {
+	p.tb.Helper()
+	for _, m := range p.members {
+		m.kill()
+	}
+	if err := p.startAll(); err != nil {
+		p.tb.Fatalf("etcdtest: restart all members: %v", err)
+	}
 }
 
 // Restart starts the i-th member again with its data and ports, after killing it if it runs.

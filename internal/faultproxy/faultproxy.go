@@ -38,6 +38,7 @@ type Proxy struct {
 type faults struct {
 	silent [2]bool // by direction
 	delay  time.Duration
+	rate   int // bytes a second, 0 for any
 	refuse bool
 }
 
@@ -93,6 +94,11 @@ func (p *Proxy) CutToClient() {
 // Delay makes every byte take that long each way. It limits no rate.
 func (p *Proxy) Delay(d time.Duration) {
 	p.change(func(f *faults) { f.delay = d })
+}
+
+// Throttle lets that many bytes a second through each connection, each way.
+func (p *Proxy) Throttle(rate int) {
+	p.change(func(f *faults) { f.rate = rate })
 }
 
 // Reset resets all connections.

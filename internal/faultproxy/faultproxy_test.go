@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -203,4 +204,22 @@ func TestCloseWhileBusy(t *testing.T) {
 	p.Close()
 	_, err := dial(p.Addr())
 	require.Error(t, err)
+}
+
+func TestThrottleLimitsTheRate(t *testing.T) {
+	p := echo(t)
+	conn := connect(t, p)
+	p.Throttle(20_000)
+	text := strings.Repeat("0123456789", 100)
+	start := time.Now()
+	for range 5 { // each 50 ms each way, but for the first
+		send(t, conn, text)
+		receive(t, conn, text)
+	}
+	require.GreaterOrEqual(t, time.Since(start), 200*time.Millisecond)
+	p.Heal(DeliverHeld)
+	start = time.Now()
+	send(t, conn, text)
+	receive(t, conn, text)
+	require.Less(t, time.Since(start), 40*time.Millisecond)
 }

@@ -48,9 +48,9 @@ func (l *link) run(now func() (faults, <-chan struct{})) {
 	for direction, p := range l.pipes {
 		reading.Go(func() { p.read() })
 		writing.Go(func() {
-			if !p.write(l.ended, func() (bool, time.Duration, <-chan struct{}) {
+			if !p.write(l.ended, func() (state, <-chan struct{}) {
 				f, changed := now()
-				return f.silent[direction], f.delay, changed
+				return state{f.silent[direction], f.delay, f.rate}, changed
 			}) {
 				l.reset()
 			}
@@ -113,11 +113,17 @@ func (p *pipe) push(c chunk) {
 	}
 }
 
+// state is what is wrong with a direction.
+type state struct {
+	silent bool
+	delay  time.Duration
+	rate   int
+}
+
 // write forwards chunks, each when its time has come. It returns true at the end of the stream, false if the link
 // broke.
-func (p *pipe) write(
-	ended <-chan struct{}, now func() (silent bool, delay time.Duration, changed <-chan struct{}),
-) bool {
+func (p *pipe) write(ended <-chan struct{}, now func() (state, <-chan struct{})) bool {
+	var free time.Time // when a throttled link has room
 	for {
 		p.mu.Lock()
 		waiting := len(p.chunks) > 0
@@ -126,9 +132,9 @@ func (p *pipe) write(
 			next = p.chunks[0]
 		}
 		p.mu.Unlock()
-		silent, delay, changed := now() // after the chunk: what came after a fault does not slip through before it
+		wrong, changed := now() // after the chunk: what came after a fault does not slip through before it
 
-		if !waiting || silent {
+		if !waiting || wrong.silent {
 			select {
 			case <-ended:
 				return false
@@ -137,7 +143,11 @@ func (p *pipe) write(
 			}
 			continue
 		}
-		if wait := time.Until(next.read.Add(delay)); wait > 0 {
+		due := next.read.Add(wrong.delay)
+		if wrong.rate > 0 && free.After(due) {
+			due = free
+		}
+		if wait := time.Until(due); wait > 0 {
 			timer := time.NewTimer(wait)
 			select {
 			case <-ended:
@@ -154,6 +164,9 @@ func (p *pipe) write(
 		}
 		if _, err := p.to.Write(next.bytes); err != nil {
 			return false
+		}
+		if wrong.rate > 0 {
+			free = time.Now().Add(time.Duration(len(next.bytes)) * time.Second / time.Duration(wrong.rate))
 		}
 		// Only now: until it is written, a chunk counts as held.
 		p.mu.Lock()

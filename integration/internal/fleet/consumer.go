@@ -1,4 +1,4 @@
-// Package fleet runs tenure consume as real processes and takes in what they print and log, for tests and for the demo.
+// Package fleet runs tenure consume as real processes and takes in what they print and log, for tests.
 //
 // A process ends with the one that started it: on Linux the kernel sees to that, elsewhere it finds its standard output
 // closed.
@@ -11,21 +11,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path"
-	"path/filepath"
 	"sync"
 )
-
-// Build builds a command of this module into a folder and returns its path. The working directory has to be in the
-// module.
-func Build(dir, command string) (string, error) {
-	binary := filepath.Join(dir, path.Base(command))
-	build := exec.Command("go", "build", "-o", binary, "github.com/tenure-go/tenure/"+command)
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build %s: %w\n%s", command, err, out)
-	}
-	return binary, nil
-}
 
 // Event is an event that was printed.
 type Event struct {

@@ -20,8 +20,15 @@ type Config struct {
 	Partitions int
 	Weight     int
 	TTL        time.Duration
-	Grace      time.Duration
-	Stream     Stream
+
+	// User is the user, and the password, with which etcd is spoken to. With "" there is none.
+	User string
+
+	// DrainTimeout is how long a handler has to drain. Defaults to the balancer's own.
+	DrainTimeout time.Duration
+
+	Grace  time.Duration
+	Stream Stream
 
 	// CheckpointEvery is how many events pass between two checkpoints.
 	CheckpointEvery int64
@@ -29,12 +36,28 @@ type Config struct {
 	// FailOneIn is in how many events a handler fails, or panics, before it handles one. With 0 it never does.
 	FailOneIn int
 
+	// ReadBackOneIn is after how many checkpoints one is read from etcd. With 0 none is.
+	ReadBackOneIn int
+
+	// ClockRate is how fast the clock runs by which the lease is trusted, 1 if not set.
+	ClockRate float64
+
+	// Callers is how many goroutines call the store by themselves, where this is no member but a caller of the store.
+	Callers int
+
 	// Quiet members leave the processor to what is measured: they log only what is wrong, and report only what their
 	// handlers do, once nothing has happened for a while.
 	Quiet bool
 
 	// Disobedient handlers do not ask whether their context has ended. It shows that a test would notice.
 	Disobedient bool
+}
+
+func (c *Config) clockRate() float64 {
+	if c.ClockRate == 0 {
+		return 1
+	}
+	return c.ClockRate
 }
 
 // Stream is numbered events, from 0 on, in each partition.

@@ -13,29 +13,27 @@ import (
 
 // tenure is one run of a partition's handler.
 type tenure struct {
-	config   *Config
-	reporter *reporter
-	p        *balancer.Partition
-	fence    int64
-	next     int64 // event
+	*actor
+
+	p     *balancer.Partition
+	fence int64
+	next  int64 // event
 }
 
-// handler returns the handler of a member's partitions.
-func handler(config *Config, reporter *reporter) balancer.Handler {
-	return func(ctx context.Context, p *balancer.Partition) error {
-		fence, err := strconv.ParseInt(p.Ownership().ETag, 10, 64)
-		if err != nil {
-			return err
-		}
-		r := &tenure{config: config, reporter: reporter, p: p, fence: fence}
-		if start, found := p.Start(); found {
-			r.next = *start.SequenceNumber + 1
-		}
-		r.report(Report{Kind: Started, Sequence: r.next})
-		err = r.handle(ctx)
-		r.report(Report{Kind: Returned, Sequence: r.next - 1, Outcome: outcome(err)})
+// handler handles a partition.
+func (m *actor) handler(ctx context.Context, p *balancer.Partition) error {
+	fence, err := strconv.ParseInt(p.Ownership().ETag, 10, 64)
+	if err != nil {
 		return err
 	}
+	r := &tenure{actor: m, p: p, fence: fence}
+	if start, found := p.Start(); found {
+		r.next = *start.SequenceNumber + 1
+	}
+	r.report(Report{Kind: Started, Sequence: r.next})
+	err = r.handle(ctx)
+	r.report(Report{Kind: Returned, Sequence: r.next - 1, Outcome: outcome(err)})
+	return err
 }
 
 func (r *tenure) report(report Report) {
@@ -60,7 +58,7 @@ func (r *tenure) handle(ctx context.Context) error {
 		r.report(Report{Kind: Handled, Sequence: r.next, Began: began, Trusted: trusted})
 		r.next++
 		if r.next%r.config.CheckpointEvery == 0 {
-			if err := r.p.Checkpoint(ctx, r.last(), nil); err != nil && !r.config.Disobedient {
+			if err := r.checkpoint(ctx); err != nil && !r.config.Disobedient {
 				break
 			}
 		}
@@ -72,6 +70,24 @@ func (r *tenure) handle(ctx context.Context) error {
 		return r.tryLate(ctx)
 	}
 	r.p.Finish(r.last(), nil)
+	r.report(Report{Kind: Finished, Sequence: *r.last()})
+	return nil
+}
+
+// checkpoint writes how far the partition is handled, and now and then reads what etcd has then.
+func (r *tenure) checkpoint(ctx context.Context) error {
+	began := Now()
+	err := r.p.Checkpoint(ctx, r.last(), nil)
+	r.report(Report{Kind: Checkpointed, Sequence: *r.last(), Began: began, Outcome: outcome(err)})
+	if err != nil || r.config.ReadBackOneIn == 0 || rand.IntN(r.config.ReadBackOneIn) > 0 {
+		return err
+	}
+	began = Now()
+	ctx, cancel := context.WithTimeout(ctx, lateTimeout)
+	defer cancel()
+	if found, err := r.read(ctx, r.p.ID()); err == nil {
+		r.report(Report{Kind: ReadBack, Sequence: *r.last(), Began: began, Found: found})
+	}
 	return nil
 }
 
@@ -109,6 +125,11 @@ func (r *tenure) await(ctx context.Context) bool {
 		timer := time.NewTimer(stream.at(r.next) - Now())
 		defer timer.Stop()
 		due = timer.C
+	}
+	select {
+	case <-r.rests:
+		due = nil
+	default:
 	}
 	select {
 	case <-due:
@@ -164,7 +185,7 @@ func (r *tenure) trustedUntil() time.Duration {
 		before := Now()
 		remaining := r.p.Remaining()
 		if Now()-before < readTogether {
-			return before + remaining
+			return before + time.Duration(float64(remaining)/r.config.clockRate())
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 type Process struct {
 	name   string
 	cmd    *exec.Cmd
+	orders io.WriteCloser
 	exited chan struct{}
 
 	mu  sync.Mutex
@@ -42,6 +43,9 @@ func (p *Process) start(binary string, config Config, observe func(Report)) erro
 	}
 	p.cmd = exec.Command(binary)
 	p.cmd.Env = append(os.Environ(), configEnv+"="+string(encoded))
+	if p.orders, err = p.cmd.StdinPipe(); err != nil {
+		return err
+	}
 	p.cmd.ExtraFiles = []*os.File{to}
 	p.cmd.SysProcAttr = attributes()
 	stderr, err := p.cmd.StderrPipe()
@@ -89,6 +93,21 @@ func (p *Process) logged(line []byte) {
 	defer p.mu.Unlock()
 	p.log = append(p.log, string(line))
 }
+
+// What a process can be told with [Process.Tell].
+const (
+	// Rest ends the stream: there are no more events.
+	Rest = "rest"
+
+	// TellVitals asks for a report of what the process holds.
+	TellVitals = "vitals"
+
+	// StepClock sets the clock forward by which the lease is trusted. A duration follows.
+	StepClock = "step clock by "
+)
+
+// Tell gives the process an order. One that is paused obeys when it goes on, and one that has exited never does.
+func (p *Process) Tell(order string) { _, _ = io.WriteString(p.orders, order+"\n") }
 
 // Log returns the last lines of what the process has logged.
 func (p *Process) Log(lines int) string {

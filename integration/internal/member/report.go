@@ -20,6 +20,13 @@ const (
 	Late     Kind = "late"     // a checkpoint was tried after the handler's context had ended
 	Started  Kind = "started"  // a handler has started
 	Returned Kind = "returned" // a handler has returned
+	Finished Kind = "finished" // a handler has handed over its last position, and returns
+
+	Checkpointed Kind = "checkpointed" // a checkpoint was tried, and answered or given up
+	ReadBack     Kind = "read back"    // the checkpoint was read after it was acknowledged
+	Vitals       Kind = "vitals"       // what the process holds
+	Calling      Kind = "calling"      // a caller makes a call
+	Called       Kind = "called"       // which has returned
 
 	Joined   Kind = "joined"
 	Planned  Kind = "planned"
@@ -43,11 +50,20 @@ type Report struct {
 	// Sequence is the event's number, or the checkpoint's.
 	Sequence int64 `json:"sequence,omitempty"`
 
-	// Began is when the handler made up its mind to begin the event, right before it asked whether it still may, and
+	// Began is when the handler made up its mind to begin the event, right before it asked whether it still may, or when
+	// a checkpoint was called for, and
 	// Trusted until when the lease could be trusted: when it began, or when it was done if that is later. At is when it
 	// was done.
 	Began   time.Duration `json:"began,omitempty"`
 	Trusted time.Duration `json:"trusted,omitempty"`
+
+	// Found is the number of the checkpoint that was read.
+	Found int64 `json:"found,omitempty"`
+
+	Goroutines int    `json:"goroutines,omitempty"`
+	Heap       uint64 `json:"heap,omitempty"` // in bytes, of what is in use after a collection
+
+	Call *Call `json:"call,omitempty"`
 
 	// Outcome is what became of it, in a few words. It is empty if all went well.
 	Outcome string `json:"outcome,omitempty"`

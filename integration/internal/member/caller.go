@@ -1,0 +1,222 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tenure-go/tenure/etcdstore"
+)
+
+// What a caller does.
+const (
+	Claim           = "claim"
+	Update          = "update"
+	Release         = "release"
+	ListOwnership   = "list ownership"
+	ListCheckpoints = "list checkpoints"
+)
+
+// Call is one call of a store's method.
+type Call struct {
+	ID        int64  `json:"id"` // of the pair of reports, in one process
+	Do        string `json:"do"`
+	Partition string `json:"partition,omitempty"` // but for listings
+
+	// Owner is who claims, a name that no other claim has. ETag is that of the claim, the fence or the release. Sequence
+	// is the checkpoint's, a number that no other has.
+	Owner    string `json:"owner,omitempty"`
+	ETag     string `json:"etag,omitempty"`
+	Sequence int64  `json:"sequence,omitempty"`
+
+	// Won is the etag of the claim that has won, "" if it was lost.
+	Won string `json:"won,omitempty"`
+
+	// Start is the number of the checkpoint that the winner's claim has found, -1 if there was none.
+	Start int64 `json:"start,omitempty"`
+
+	// Listed is what a listing has returned, by partition.
+	Listed map[string]Listed `json:"listed,omitempty"`
+}
+
+// Listed is what is listed of a partition.
+type Listed struct {
+	ETag     string `json:"etag,omitempty"`
+	Owner    string `json:"owner,omitempty"`
+	Sequence int64  `json:"sequence,omitempty"`
+}
+
+// Of a caller's call: a loss is no outcome, and these are.
+const (
+	CallTimes = 40 * time.Millisecond // a call has between this and 64 times as long
+	callPause = 20 * time.Millisecond // at most, between two calls of a goroutine
+)
+
+// caller calls a store's methods at random, and so that outcomes are unknown.
+type caller struct {
+	*actor
+
+	store *etcdstore.Store
+	calls atomic.Int64
+	name  string
+
+	mu    sync.Mutex
+	known map[string]etcdstore.Ownership // by partition, as last seen
+	held  map[string]etcdstore.Ownership
+}
+
+// call makes calls until ctx ends or there is to be rest, and then releases what it holds.
+func (m *actor) call(ctx context.Context, store *etcdstore.Store) error {
+	c := &caller{
+		actor: m, store: store, name: m.config.OwnerID,
+		known: make(map[string]etcdstore.Ownership), held: make(map[string]etcdstore.Ownership),
+	}
+	var calling sync.WaitGroup
+	for range m.config.Callers {
+		calling.Go(func() {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-m.rests:
+					return
+				case <-time.After(rand.N(callPause)):
+					c.something(ctx)
+				}
+			}
+		})
+	}
+	calling.Wait()
+	for partition, o := range c.held {
+		c.release(context.Background(), partition, o)
+	}
+	m.reporter.report(Report{Kind: Finished})
+	<-ctx.Done()
+	return nil
+}
+
+func (c *caller) something(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, CallTimes<<rand.IntN(7))
+	defer cancel()
+	partition := PartitionIDs(c.config.Partitions)[rand.IntN(c.config.Partitions)]
+	c.mu.Lock()
+	held, holds := c.held[partition]
+	known := c.known[partition]
+	c.mu.Unlock()
+	switch n := rand.IntN(100); {
+	case n < 10:
+		c.listOwnership(ctx)
+	case n < 20:
+		c.listCheckpoints(ctx)
+	case holds && n < 25:
+		c.release(ctx, partition, held)
+	case holds && n < 95:
+		c.update(ctx, partition, held)
+	default:
+		c.claim(ctx, partition, known.ETag)
+	}
+}
+
+// do reports a call, makes it, and reports what has become of it.
+func (c *caller) do(call Call, do func(*Call) error) error {
+	call.ID = c.calls.Add(1)
+	began := Now()
+	c.reporter.report(Report{Kind: Calling, At: began, Call: &call})
+	err := do(&call)
+	c.reporter.report(Report{Kind: Called, Began: began, Call: &call, Outcome: outcome(err)})
+	return err
+}
+
+func (c *caller) claim(ctx context.Context, partition, etag string) {
+	call := Call{
+		Do: Claim, Partition: partition, ETag: etag, Owner: fmt.Sprintf("%s.%d", c.name, c.calls.Load()) + "." +
+			fmt.Sprint(rand.Uint32()),
+		Start: -1,
+	}
+	_ = c.do(call, func(call *Call) error {
+		won, err := c.store.ClaimOwnership(ctx, []etcdstore.Ownership{
+			{Group: c.group, PartitionID: partition, OwnerID: call.Owner, ETag: etag},
+		}, nil)
+		if len(won) == 0 {
+			c.forget(partition, etag)
+			return err
+		}
+		call.Won = won[0].ETag
+		if start, found, err := c.store.Start(won[0]); err != nil {
+			call.Start = -2 // it is held no longer, or was claimed again in between
+		} else if found {
+			call.Start = *start.SequenceNumber
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.known[partition], c.held[partition] = won[0], won[0]
+		return err
+	})
+}
+
+// forget takes what was known of a partition for old.
+func (c *caller) forget(partition, etag string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known[partition].ETag == etag {
+		delete(c.known, partition)
+	}
+	if c.held[partition].ETag == etag {
+		delete(c.held, partition)
+	}
+}
+
+func (c *caller) update(ctx context.Context, partition string, held etcdstore.Ownership) {
+	sequence := c.calls.Add(1)<<16 + int64(rand.IntN(1<<16))
+	call := Call{Do: Update, Partition: partition, Owner: held.OwnerID, ETag: held.ETag, Sequence: sequence}
+	err := c.do(call, func(*Call) error {
+		return c.store.UpdateCheckpoint(ctx, etcdstore.Checkpoint{
+			Group: c.group, PartitionID: partition, SequenceNumber: &sequence,
+		}, &etcdstore.UpdateOptions{Fence: &held})
+	})
+	if errors.Is(err, etcdstore.ErrOwnershipLost) {
+		c.forget(partition, held.ETag)
+	}
+}
+
+func (c *caller) release(ctx context.Context, partition string, held etcdstore.Ownership) {
+	call := Call{Do: Release, Partition: partition, Owner: held.OwnerID, ETag: held.ETag}
+	_ = c.do(call, func(*Call) error { return c.store.Release(ctx, held) })
+	c.forget(partition, held.ETag)
+}
+
+func (c *caller) listOwnership(ctx context.Context) {
+	_ = c.do(Call{Do: ListOwnership}, func(call *Call) error {
+		listed, err := c.store.ListOwnership(ctx, c.group)
+		if err != nil {
+			return err
+		}
+		call.Listed = make(map[string]Listed)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		clear(c.known)
+		for _, o := range listed {
+			call.Listed[o.PartitionID] = Listed{ETag: o.ETag, Owner: o.OwnerID}
+			c.known[o.PartitionID] = o
+		}
+		return nil
+	})
+}
+
+func (c *caller) listCheckpoints(ctx context.Context) {
+	_ = c.do(Call{Do: ListCheckpoints}, func(call *Call) error {
+		listed, err := c.store.ListCheckpoints(ctx, c.group)
+		if err != nil {
+			return err
+		}
+		call.Listed = make(map[string]Listed)
+		for _, checkpoint := range listed {
+			call.Listed[checkpoint.PartitionID] = Listed{Sequence: *checkpoint.SequenceNumber}
+		}
+		return nil
+	})
+}

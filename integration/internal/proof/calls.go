@@ -1,0 +1,303 @@
+package proof
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/tenure-go/tenure/integration/internal/member"
+)
+
+// linearizeFor is how long a partition's calls may take to be put in order.
+const linearizeFor = 2 * time.Minute
+
+// never is when a call returns that does not.
+const never = time.Duration(math.MaxInt64)
+
+// call is a caller's call, as far as it is about one partition.
+type call struct {
+	*member.Call
+
+	caller          string
+	began, ended    time.Duration
+	gaveUp          time.Duration // when the caller did, without an outcome
+	outcome         string
+	etag, won       int64
+	listed          member.Listed
+	isListed, wrote bool
+}
+
+// CallAccount is what callers have done.
+type CallAccount struct{ Calls, Won, Lost, Written, Refused, Unknown, TakenOver, Expired int }
+
+// CheckCalls checks the calls that callers have made on stores of a group in which nobody else did anything: that there
+// is one order of all of them, and of what leases and take-overs did, in which each call happens between its beginning
+// and its return, in etcd's own order, and was answered what was then true. Of calls whose outcome is unknown etcd's
+// history tells whether they were applied, which may be any time later.
+func CheckCalls(run Run) (CallAccount, Violations) {
+	var account CallAccount
+	var found Violations
+	for _, gap := range run.Gaps {
+		found = append(found, Violation{Gapless, gap})
+	}
+	calls := callsOf(run, &account)
+	changes := make(map[string][]Change)
+	for _, c := range run.Changes {
+		changes[c.Partition] = append(changes[c.Partition], c)
+	}
+	for _, id := range run.Partitions {
+		l := &ledger{id: id, calls: calls[id], changes: changes[id], account: &account}
+		l.check()
+		found = append(found, l.violations...)
+	}
+	return account, found
+}
+
+// callsOf returns the calls by partition. A listing is one of each.
+func callsOf(run Run, account *CallAccount) map[string][]*call {
+	calls := make(map[string][]*call)
+	for name, reports := range run.Reports {
+		open := make(map[int64]*call)
+		add := func(r member.Report) {
+			account.Calls++
+			c := call{Call: r.Call, caller: name, began: r.Began, ended: r.At, outcome: r.Outcome}
+			c.etag, _ = strconv.ParseInt(r.Call.ETag, 10, 64)
+			c.won, _ = strconv.ParseInt(r.Call.Won, 10, 64)
+			if c.outcome == member.OutcomeUnknown {
+				account.Unknown++
+				c.gaveUp, c.ended = c.ended, never
+			}
+			if c.Partition != "" {
+				calls[c.Partition] = append(calls[c.Partition], &c)
+				return
+			}
+			for _, id := range run.Partitions {
+				one := c
+				one.listed, one.isListed = r.Call.Listed[id], true
+				calls[id] = append(calls[id], &one)
+			}
+		}
+		for _, r := range reports {
+			switch r.Kind {
+			case member.Calling:
+				open[r.Call.ID] = &call{Call: r.Call, began: r.At}
+			case member.Called:
+				delete(open, r.Call.ID)
+				add(r)
+			}
+		}
+		for _, c := range open { // the process was killed
+			add(member.Report{Call: c.Call, Began: c.began, Outcome: member.OutcomeUnknown})
+		}
+	}
+	return calls
+}
+
+// ledger is one partition's calls and changes.
+type ledger struct {
+	id         string
+	calls      []*call
+	changes    []Change
+	account    *CallAccount
+	violations Violations
+
+	operations []porcupine.Operation
+	ended      map[int64]time.Duration // by the number of a checkpoint: when its call returned
+}
+
+func (l *ledger) found(check, format string, args ...any) {
+	l.violations = append(l.violations, Violation{check, "partition " + l.id + ": " + fmt.Sprintf(format, args...)})
+}
+
+// stand is how a partition stands.
+type stand struct {
+	revision int64 // of the latest change
+	etag     int64 // of the ownership, 0 if there is none
+	owner    string
+	sequence int64 // of the checkpoint, -1 if there is none
+	fence    int64 // under which it was written
+}
+
+// step is what happens: it fails if it cannot at that stand.
+type step func(stand) (stand, bool)
+
+var model = porcupine.Model{
+	Init: func() any { return stand{sequence: -1} },
+	Step: func(state, input, _ any) (bool, any) {
+		next, ok := input.(step)(state.(stand))
+		return ok, next
+	},
+}
+
+func (l *ledger) add(began, ended time.Duration, s step) {
+	l.operations = append(l.operations, porcupine.Operation{Call: int64(began), Return: int64(ended), Input: s})
+}
+
+// change adds a step that changes etcd, at a revision.
+func (l *ledger) change(began, ended time.Duration, revision int64, s step) {
+	l.add(began, ended, func(at stand) (stand, bool) {
+		next, ok := s(at)
+		next.revision = revision
+		return next, ok && at.revision < revision
+	})
+}
+
+func (l *ledger) check() {
+	claims, updates := make(map[string]*call), make(map[int64]*call)
+	l.ended = make(map[int64]time.Duration)
+	for _, c := range l.calls {
+		switch c.Do {
+		case member.Claim:
+			claims[c.Owner] = c
+		case member.Update:
+			updates[c.Sequence] = c
+			l.ended[c.Sequence] = c.ended
+		}
+	}
+	l.addChanges(claims, updates)
+	l.checkLate(updates)
+	for _, c := range l.calls {
+		l.addAnswer(c)
+	}
+	switch porcupine.CheckOperationsTimeout(model, l.operations, linearizeFor) {
+	case porcupine.Illegal:
+		l.found(Linear, "there is no order of its %d calls and changes in which all answers are true", len(l.operations))
+	case porcupine.Unknown:
+		l.found(Linear, "no order of its %d calls and changes was found in %v", len(l.operations), linearizeFor)
+	}
+}
+
+// addChanges adds all that has changed, whoever's doing it was.
+func (l *ledger) addChanges(claims map[string]*call, updates map[int64]*call) {
+	latest := make(map[string]int64) // the revision of each owner's record
+	var stands Change
+	for _, c := range l.changes {
+		switch {
+		case c.Kind == Ownership && c.Deleted:
+			gone := stands.Revision
+			l.account.Expired++
+			l.change(0, c.Told, c.Revision, func(at stand) (stand, bool) {
+				ok := at.etag == gone
+				at.etag, at.owner = 0, ""
+				return at, ok
+			})
+		case c.Kind == Ownership:
+			claim, before := claims[c.OwnerID], latest[c.OwnerID]
+			latest[c.OwnerID], stands = c.Revision, c
+			switch {
+			case claim == nil:
+				l.found(Linear, "%s took it at revision %d and never asked for it", c.OwnerID, c.Revision)
+			case before != 0:
+				l.account.TakenOver++
+				l.own(claim.began, c.Told, c, func(at stand) bool { return at.etag == before || at.etag == 0 })
+			default:
+				claim.wrote = true
+				if claim.outcome == "" && claim.won != c.Revision {
+					l.found(Linear, "%s has won %d, as it was told at %v, and took it at revision %d", c.OwnerID, claim.won,
+						claim.ended, c.Revision)
+				}
+				l.own(claim.began, claim.ended, c, func(at stand) bool {
+					known := claim.outcome == "" && claim.Start != -2
+					return at.etag == claim.etag && (!known || at.sequence == claim.Start)
+				})
+			}
+		case c.Kind == Checkpoint:
+			update := updates[c.SequenceNumber]
+			if update == nil {
+				l.found(Linear, "checkpoint %d was written at revision %d by nobody", c.SequenceNumber, c.Revision)
+				continue
+			}
+			update.wrote = true
+			l.change(update.began, update.ended, c.Revision, func(at stand) (stand, bool) {
+				ok := at.etag == update.etag
+				at.sequence, at.fence = c.SequenceNumber, update.etag
+				return at, ok
+			})
+		}
+	}
+}
+
+// own adds that an ownership is put.
+func (l *ledger) own(began, ended time.Duration, c Change, may func(stand) bool) {
+	l.change(began, ended, c.Revision, func(at stand) (stand, bool) {
+		ok := may(at)
+		at.etag, at.owner = c.Revision, c.OwnerID
+		return at, ok
+	})
+}
+
+// addAnswer adds what a call was told, if that does not stand with what it has changed.
+func (l *ledger) addAnswer(c *call) {
+	tells := func(true func(stand) bool) {
+		l.add(c.began, c.ended, func(at stand) (stand, bool) { return at, true(at) })
+	}
+	answered := c.outcome == ""
+	switch {
+	case c.outcome == member.OutcomeConflict:
+		l.found(Linear, "%s was told of another writer at %v, and there is none", c.caller, c.ended)
+	case c.outcome != "" && c.outcome != member.OutcomeLost && c.outcome != member.OutcomeUnknown:
+		l.found(Linear, "%s was told at %v: %s", c.caller, c.ended, c.outcome)
+	case c.Do == member.Claim && answered && c.won == 0:
+		l.account.Lost++
+		if c.wrote {
+			l.found(Linear, "%s was told at %v that it has lost, and has won", c.Owner, c.ended)
+		}
+		tells(func(at stand) bool { return at.etag != c.etag })
+	case c.Do == member.Claim && answered:
+		l.account.Won++
+		if !c.wrote {
+			l.found(Linear, "%s was told at %v that it has won, and has not", c.Owner, c.ended)
+		}
+	case c.Do == member.Update && c.outcome == member.OutcomeLost:
+		l.account.Refused++
+		if c.wrote {
+			l.found(Linear, "%s was told at %v that %d was refused, and it was written", c.Owner, c.ended, c.Sequence)
+		}
+		tells(func(at stand) bool { return at.etag != c.etag })
+	case c.Do == member.Update && answered:
+		l.account.Written++
+		if !c.wrote { // a later one stands for it, that was under way then
+			tells(func(at stand) bool { return at.fence == c.etag && l.ended[at.sequence] > c.began })
+		}
+	case c.Do == member.Release && answered:
+		tells(func(at stand) bool { return at.etag != c.etag })
+	case c.Do == member.ListOwnership && answered:
+		etag, _ := strconv.ParseInt(c.listed.ETag, 10, 64)
+		tells(func(at stand) bool { return at.etag == etag && at.owner == c.listed.Owner })
+	case c.Do == member.ListCheckpoints && answered:
+		tells(func(at stand) bool { return max(at.sequence, 0) == c.listed.Sequence })
+	}
+}
+
+// released reports whether the same ownership was being released before a call returned.
+func (l *ledger) released(c *call) bool {
+	return slices.ContainsFunc(l.calls, func(other *call) bool {
+		return other.Do == member.Release && other.etag == c.etag && other.began < c.ended
+	})
+}
+
+// checkLate checks that no write has landed after one that began when it had returned.
+func (l *ledger) checkLate(updates map[int64]*call) {
+	first := make(map[int64]*call) // by fence: the one that began last, of those that have landed
+	for _, c := range l.changes {
+		if c.Kind != Checkpoint || updates[c.SequenceNumber] == nil {
+			continue
+		}
+		landed := updates[c.SequenceNumber]
+		returned := landed.ended
+		if landed.outcome == member.OutcomeUnknown {
+			returned = landed.gaveUp
+		}
+		if before := first[landed.etag]; before != nil && returned != 0 && returned < before.began {
+			l.found(LateCopy, "checkpoint %d, given up at %v, has landed at revision %d after %d, which was begun at %v",
+				landed.Sequence, returned, c.Revision, before.Sequence, before.began)
+		}
+		if before := first[landed.etag]; before == nil || landed.began > before.began {
+			first[landed.etag] = landed
+		}
+	}
+}

@@ -1,0 +1,286 @@
+package proof
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/tenure-go/tenure/integration/internal/member"
+)
+
+// The checks, by what they look for.
+const (
+	Gapless      = "the history has no gap"                                // else the others mean nothing
+	OneOwner     = "a partition has one owner, on a lease"                 // G1
+	NoOverlap    = "handlers do not run beside each other"                 // G2
+	Trusted      = "no event begins without trust"                         // G2
+	Fenced       = "a checkpoint is its owner's"                           // G3
+	Forward      = "checkpoints do not go back"                            // G3
+	Covered      = "a checkpoint covers what its writer has handled"       // G3
+	Acknowledged = "what is acknowledged is written"                       // G4
+	Continued    = "a tenure begins where the checkpoint is"               // G5
+	InOrder      = "a handler handles one event after the other"           // G5
+	PlannedMoves = "a planned move repeats nothing"                        // G5
+	NothingLost  = "every event is handled"                                // G5
+	Handled      = "every partition is handled"                            // G6
+	Rests        = "etcd is at rest when the group is"                     // balancer rule 2
+	Leaks        = "memory and goroutines come back to where they started" //
+	Linear       = "claims, checkpoints and reads are linearizable"        // callers
+	LateCopy     = "no late copy of a checkpoint lands"                    // callers
+	Strays       = "nothing is owned by nobody's doing"                    // callers
+)
+
+// partition is what is known of one partition of a run.
+type partition struct {
+	id          string
+	changes     []Change
+	checkpoints []written
+	tenures     []*Tenure
+	violations  Violations
+}
+
+// written is a checkpoint as etcd's history has it.
+type written struct {
+	Change
+
+	owner string // of the partition at that revision; "" if nobody was
+	fence int64  // the revision of the ownership
+	first bool   // the first under that fence
+}
+
+func (p *partition) found(check, format string, args ...any) {
+	p.violations = append(p.violations, Violation{check, "partition " + p.id + ": " + fmt.Sprintf(format, args...)})
+}
+
+// Check checks a run whose members were obedient, and which ended with all that was handled being checkpointed.
+func Check(run Run) (Account, Violations) {
+	var total Account
+	var all Violations
+	for _, gap := range run.Gaps {
+		all = append(all, Violation{Gapless, gap})
+	}
+	changes := make(map[string][]Change)
+	for _, c := range run.Changes {
+		changes[c.Partition] = append(changes[c.Partition], c)
+	}
+	tenures := TenuresOf(run.Reports)
+	for _, id := range run.Partitions {
+		p := &partition{id: id, changes: changes[id], tenures: tenures[id]}
+		p.checkOwners()
+		p.checkHandlers()
+		p.checkFences()
+		p.checkMoves()
+		total.Add(p.checkEvents())
+		all = append(all, p.violations...)
+	}
+	total.Tenures = len(tenures)
+	answers, violations := checkAnswers(run)
+	total.Add(answers)
+	return total, append(all, violations...)
+}
+
+// checkOwners checks that nobody takes what a member owns, and lists the checkpoints with their owners.
+func (p *partition) checkOwners() {
+	var owner Change
+	free, first := true, false
+	for _, c := range p.changes {
+		switch c.Kind {
+		case Ownership:
+			if !c.Deleted && !free && owner.OwnerID != "" && owner.OwnerID != c.OwnerID {
+				p.found(OneOwner, "%s took it at revision %d while %s owned it", c.OwnerID, c.Revision, owner.OwnerID)
+			}
+			if !c.Deleted && !c.Leased {
+				p.found(OneOwner, "%s's ownership at revision %d has no lease", c.OwnerID, c.Revision)
+			}
+			owner, free, first = c, c.Deleted, true
+		case Checkpoint:
+			if c.Deleted {
+				p.found(Forward, "its checkpoint was deleted at revision %d", c.Revision)
+				continue
+			}
+			w := written{Change: c, first: first}
+			if !free {
+				w.owner, w.fence = owner.OwnerID, owner.Revision
+			}
+			p.checkpoints, first = append(p.checkpoints, w), false
+		}
+	}
+}
+
+// checkHandlers checks that no tenure began before those before it had ended, and no event without trust.
+func (p *partition) checkHandlers() {
+	for _, overlap := range Overlaps(p.tenures) {
+		p.found(NoOverlap, "%s", overlap)
+	}
+	for _, t := range p.tenures {
+		if late := t.Late(); len(late) > 0 {
+			p.found(Trusted, "%d events, of which %d was begun at %v, %v after the end of trust, by %v", len(late),
+				late[0].Sequence, late[0].Began, late[0].Began-late[0].Trusted, t)
+		}
+	}
+}
+
+// Overlaps tells which of a partition's tenures began before the ones before had ended.
+func Overlaps(tenures []*Tenure) (found []string) {
+	for i, t := range tenures {
+		for _, earlier := range tenures[:i] {
+			if t.Begin < earlier.End {
+				found = append(found, fmt.Sprintf("%v, and %v", earlier, t))
+			}
+		}
+	}
+	return found
+}
+
+// Late returns the events that were begun when trust had ended.
+func (t Tenure) Late() (found []member.Report) {
+	for _, r := range t.Events {
+		if r.Began > r.Trusted {
+			found = append(found, r)
+		}
+	}
+	return found
+}
+
+// checkFences checks that checkpoints never go back, although the last one may be written again with a release, and
+// that each was written by who owned the partition then, and covers what that one had handled under the fence.
+func (p *partition) checkFences() {
+	last := int64(-1)
+	for _, w := range p.checkpoints {
+		if w.SequenceNumber < last {
+			p.found(Forward, "from %d to %d at revision %d, by %s", last, w.SequenceNumber, w.Revision, w.OwnerID)
+		}
+		last = w.SequenceNumber
+		if w.owner != w.OwnerID {
+			p.found(Fenced, "%q wrote %d at revision %d, when %q was the owner",
+				w.OwnerID, w.SequenceNumber, w.Revision, w.owner)
+			continue
+		}
+		if !slices.ContainsFunc(p.tenures, func(t *Tenure) bool {
+			return t.Member == w.owner && t.Fence == w.fence &&
+				t.Events[0].Sequence <= w.SequenceNumber && w.SequenceNumber <= t.last()
+		}) {
+			p.found(Covered, "%q wrote %d at revision %d under fence %d and did not handle it",
+				w.owner, w.SequenceNumber, w.Revision, w.fence)
+		}
+	}
+}
+
+// checkMoves checks that what a handler has handed over is written with the release, and so nothing is repeated.
+func (p *partition) checkMoves() {
+	for i, t := range p.tenures {
+		if t.Finished == nil || t.Released == nil || t.Released.Outcome != "" {
+			continue
+		}
+		next := t.Finished.Sequence + 1
+		for _, later := range p.tenures[i+1:] {
+			if first := later.Events[0].Sequence; first < next {
+				p.found(PlannedMoves, "%v had handled up to %d, and %v began with %d", t, next-1, later, first)
+			}
+			break
+		}
+	}
+}
+
+// checkEvents checks that each tenure handles events in order from the checkpoint that its claim has found, and that no
+// event is left out.
+func (p *partition) checkEvents() Account {
+	account := Account{Checkpoints: len(p.checkpoints)}
+	handled := make(map[int64]bool)
+	for _, t := range p.tenures {
+		next := p.startOf(t)
+		if first := t.Events[0].Sequence; first != next {
+			p.found(Continued, "%v began with %d instead of %d", t, first, next)
+			next = first
+		}
+		for _, event := range t.Events {
+			if event.Sequence != next {
+				p.found(InOrder, "%v handled %d when %d was next", t, event.Sequence, next)
+			}
+			next = event.Sequence + 1
+			if handled[event.Sequence] {
+				account.Repeated++
+			}
+			handled[event.Sequence] = true
+		}
+	}
+	for sequence := range int64(len(handled)) {
+		if !handled[sequence] {
+			p.found(NothingLost, "event %d was left out", sequence)
+			break
+		}
+	}
+	account.Events = int64(len(handled))
+	if account.Events == 0 {
+		p.found(Handled, "no event of it was")
+		return account
+	}
+	last := int64(-1)
+	if n := len(p.checkpoints); n > 0 {
+		last = p.checkpoints[n-1].SequenceNumber
+	}
+	if last >= account.Events {
+		p.found(NothingLost, "its last checkpoint is %d, and %d events were handled", last, account.Events)
+	}
+	account.Unsaved = account.Events - 1 - last
+	return account
+}
+
+// startOf returns the event that a tenure has to begin with: the one after the checkpoint that etcd had at its claim.
+func (p *partition) startOf(t *Tenure) int64 {
+	next := int64(0)
+	for _, w := range p.checkpoints {
+		if w.Revision < t.Fence {
+			next = w.SequenceNumber + 1
+		}
+	}
+	return next
+}
+
+// checkAnswers checks that a checkpoint that was acknowledged is in etcd's history, under its fence, and that a read
+// after it has found it or a later one.
+func checkAnswers(run Run) (account Account, found Violations) {
+	type under struct {
+		partition string
+		fence     int64
+	}
+	owner := make(map[string]int64)
+	highest := make(map[under]int64)
+	for _, c := range run.Changes {
+		switch {
+		case c.Kind == Ownership && c.Deleted:
+			owner[c.Partition] = 0
+		case c.Kind == Ownership:
+			owner[c.Partition] = c.Revision
+		case c.Kind == Checkpoint:
+			key := under{c.Partition, owner[c.Partition]}
+			highest[key] = max(highest[key], c.SequenceNumber)
+		}
+	}
+	for name, reports := range run.Reports {
+		for _, r := range reports {
+			key := under{r.Partition, r.Fence}
+			written, any := highest[key]
+			switch {
+			case r.Kind == member.ReadBack:
+				if r.Found < r.Sequence {
+					found = append(found, Violation{Acknowledged, fmt.Sprintf(
+						"partition %s: %s was told at %v that %d is written, and read %d then", r.Partition, name, r.Began,
+						r.Sequence, r.Found)})
+				}
+			case r.Kind != member.Checkpointed && r.Kind != member.Late:
+			case r.Outcome == member.OutcomeUnknown:
+				account.Unknown++
+			case r.Outcome != "":
+				account.Refused++
+			default:
+				account.Answered++
+				if !any || written < r.Sequence {
+					found = append(found, Violation{Acknowledged, fmt.Sprintf(
+						"partition %s: %s was told at %v that %d is written under fence %d; etcd has had no more than %d",
+						r.Partition, name, r.At, r.Sequence, r.Fence, written)})
+				}
+			}
+		}
+	}
+	return account, found
+}

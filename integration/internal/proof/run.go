@@ -1,0 +1,70 @@
+package proof
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tenure-go/tenure/integration/internal/member"
+)
+
+// Run is what was recorded of a group.
+type Run struct {
+	Partitions []string
+	Reports    map[string][]member.Report // by member
+	Changes    []Change                   // of the group
+	Gaps       []string                   // in the recording of etcd's history
+}
+
+// Violation is something that must not be.
+type Violation struct {
+	Check string // by which it was found
+	Text  string
+}
+
+func (v Violation) String() string { return v.Check + ": " + v.Text }
+
+// Violations are what a run's checks have found.
+type Violations []Violation
+
+// String lists the first of them.
+func (v Violations) String() string {
+	const enough = 20
+	var text strings.Builder
+	for i, one := range v {
+		if i == enough {
+			fmt.Fprintf(&text, "and %d more\n", len(v)-enough)
+			break
+		}
+		fmt.Fprintln(&text, one)
+	}
+	return text.String()
+}
+
+// Of returns those that one check has found.
+func (v Violations) Of(check string) Violations {
+	return slices.DeleteFunc(slices.Clone(v), func(one Violation) bool { return one.Check != check })
+}
+
+// Account is what became of a group's events: what checks had to look at.
+type Account struct {
+	Events      int64 // in the stream, up to the last that was handled
+	Repeated    int64 // times that one was handled again
+	Unsaved     int64 // handled after the last checkpoint, by who has failed since
+	Checkpoints int   // in etcd
+	Answered    int   // calls for a checkpoint that were answered
+	Unknown     int   // and those of which nobody knows whether they were applied
+	Refused     int
+	Tenures     int
+}
+
+func (a *Account) Add(b Account) {
+	a.Events += b.Events
+	a.Repeated += b.Repeated
+	a.Unsaved += b.Unsaved
+	a.Checkpoints += b.Checkpoints
+	a.Answered += b.Answered
+	a.Unknown += b.Unknown
+	a.Refused += b.Refused
+	a.Tenures += b.Tenures
+}
