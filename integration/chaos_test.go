@@ -54,42 +54,46 @@ const stormLasts = 12
 // storm has things go wrong.
 func (w *world) storm() {
 	for range 1 + w.random.IntN(2*stormLasts) {
-		w.something()
-		hold(w.t, time.Duration(w.random.ExpFloat64()*float64(ttl)/3)) // often soon, sometimes after a lease's time
+		for happened := false; !happened; {
+			happened = w.something()
+		}
+		hold(w.t, time.Duration(w.random.ExpFloat64()*float64(ttl)/2)) // often soon, sometimes after a lease's time
 	}
 }
 
-// something has one thing go wrong, or ends one that has. At least two members stay well.
-func (w *world) something() {
+// something has one thing go wrong, or ends one that has, and reports whether that could be. At least two members stay
+// well.
+func (w *world) something() bool {
 	present, callers := w.present(), w.living(w.calls)
-	anyone := slices.Concat(present, callers)
 	switch n := w.random.IntN(100); {
-	case n < 10 && len(present) < 6:
+	case n < 8 && len(present) < 6:
 		w.join()
-	case n < 13 && len(callers) < 4:
+	case n < 12 && len(callers) < 4:
 		w.joinCaller()
-	case n < 35 && len(w.active) > 0:
+	case n < 30 && len(w.active) > 0:
 		w.heal(w.anyOf(w.actives()))
-	case n < 45:
-		w.suffer("etcd's members", "etcd", "", memberFaults())
-	case n < 55:
-		w.suffer("etcd", "etcd", "", etcdFaults())
-	case n < 65:
-		w.suffer("", "an operator", w.anyOf(present), operatorActs())
+	case n < 42:
+		return w.suffer("etcd's members", "etcd", "", memberFaults())
+	case n < 54:
+		return w.suffer("etcd", "etcd", "", etcdFaults())
+	case n < 64:
+		return w.suffer("", "an operator", w.anyOf(present), operatorActs())
 	default:
-		name := w.anyOf(anyone)
-		w.suffer(name, name, name, clientFaults())
+		name := w.anyOf(slices.Concat(present, callers))
+		return w.suffer(name, name, name, clientFaults())
 	}
+	return true
 }
 
 // suffer has one of the faults happen, unless one of them is active.
-func (w *world) suffer(key, about, victim string, faults []fault) {
+func (w *world) suffer(key, about, victim string, faults []fault) bool {
 	f := faults[w.random.IntN(len(faults))]
+	ends := f.name == "is killed" || f.name == "leaves"
 	switch {
 	case w.active[key] != nil,
-		w.members[victim] != nil && len(w.well()) <= 2 && about != "an operator",
-		victim == w.anchor && (f.name == "is killed" || f.name == "leaves"):
-		return
+		about == victim && w.members[victim] != nil && len(w.well()) <= 2,
+		ends && (victim == w.anchor || w.calls.members[victim] != nil && len(w.living(w.calls)) <= 2):
+		return false
 	}
 	if about == victim {
 		w.story.counts["somebody "+f.name]++
@@ -101,6 +105,7 @@ func (w *world) suffer(key, about, victim string, faults []fault) {
 	if heal != nil {
 		w.active[key] = &active{fault: f, about: about, heal: heal}
 	}
+	return true
 }
 
 func (w *world) anyOf(names []string) string { return names[w.random.IntN(len(names))] }

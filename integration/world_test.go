@@ -50,6 +50,7 @@ type world struct {
 	etcd   *etcdtest.Processes
 	peers  map[string]*faultproxy.Proxy // in front of etcd's members, for the others
 	links  map[string][]*faultproxy.Proxy
+	seed   uint64
 	random *rand.Rand
 	story  *story
 
@@ -77,9 +78,9 @@ func newWorld(t *testing.T, seed uint64, play string) *world {
 	t.Helper()
 	w := &world{
 		peers: make(map[string]*faultproxy.Proxy), links: make(map[string][]*faultproxy.Proxy),
-		random: rand.New(rand.NewPCG(seed, 0)),
-		story:  newStory(fmt.Sprintf("%s, seed %d", t.Name(), seed)),
-		ended:  make(map[string]bool), active: make(map[string]*active), offline: make(map[string]bool),
+		seed: seed, random: rand.New(rand.NewPCG(seed, 0)),
+		story: newStory(fmt.Sprintf("%s, seed %d", t.Name(), seed)),
+		ended: make(map[string]bool), active: make(map[string]*active), offline: make(map[string]bool),
 	}
 	w.etcd = etcdtest.StartProcessesOf(t, play, 3, etcdtest.Defaults, func(cfg *embed.Config) {
 		cfg.TickMs, cfg.ElectionMs = 50, 500
@@ -106,6 +107,11 @@ func newWorld(t *testing.T, seed uint64, play string) *world {
 	w.calls.etcd = w.crew.etcd
 	t.Cleanup(w.crew.etcd.Stop)
 	w.crew.cast, w.calls.cast = play, play
+	t.Cleanup(func() { // before the recorder and the client end
+		if t.Failed() {
+			w.tellAll()
+		}
+	})
 	return w
 }
 
@@ -284,15 +290,22 @@ func (w *world) conclude(first member.Report) {
 		w.story.sum("owned again after %v at most, of %d times that all was healed",
 			slices.Max(w.story.healed).Round(time.Millisecond), len(w.story.healed))
 	}
-	path := w.story.write(w.t, strings.ToLower(w.t.Name())+"-"+strconv.FormatInt(time.Now().Unix(), 36), run.Changes)
 	w.t.Logf("%v\n%s", w.story.counts, strings.Join(w.story.summary, "\n"))
-	if path != "" {
-		w.t.Logf("the report is %s", path)
-	}
 	require.Empty(w.t, w.story.found, "%v", w.story.found)
+	w.tellAll()
 	require.Positive(w.t, account.Checkpoints)
 	require.Positive(w.t, called.Won)
 	require.Positive(w.t, called.Written)
+}
+
+// tellAll writes the story.
+func (w *world) tellAll() {
+	w.t.Helper()
+	changes, _ := w.crew.etcd.Changes(w.prefix)
+	name := strings.ToLower(w.t.Name()) + "-" + strconv.FormatUint(w.seed, 10)
+	if path := w.story.write(w.t, name, changes); path != "" {
+		w.t.Logf("the report is %s", path)
+	}
 }
 
 // rest ends all streams and calls, and checks that etcd is then at rest, and that callers own nothing.

@@ -37,7 +37,13 @@ type Process struct {
 // Start gives a store to a process that ends with t.
 func Start(t *testing.T, endpoints []string, options *etcdstore.Options) *Process {
 	t.Helper()
-	p := &Process{Client: etcdtest.NewClient(t, endpoints), admin: etcdtest.NewClient(t, endpoints)}
+	return StartWith(t, func() *clientv3.Client { return etcdtest.NewClient(t, endpoints) }, options)
+}
+
+// StartWith is [Start] with other clients.
+func StartWith(t *testing.T, newClient func() *clientv3.Client, options *etcdstore.Options) *Process {
+	t.Helper()
+	p := &Process{Client: newClient(), admin: newClient()}
 	var err error
 	p.Keeper, err = lease.NewKeeper(t.Context(), p.Client, &lease.Options{TTL: ttl})
 	require.NoError(t, err)

@@ -2,10 +2,12 @@ package proof
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -29,38 +31,39 @@ const everything = "\x00"
 func Record(client *clientv3.Client, prefix string, now func() time.Duration, see func([]Change)) *Recorder {
 	ctx, stop := context.WithCancel(context.Background())
 	r := &Recorder{stop: stop, stopped: make(chan struct{}), changed: make(chan struct{}), revision: 1}
-	options := []clientv3.OpOption{clientv3.WithPrefix(), clientv3.WithRev(1)}
+	from, to := prefix, clientv3.WithPrefix()
 	if prefix == "" {
-		options[0] = clientv3.WithFromKey()
+		from, to = everything, clientv3.WithFromKey()
 	}
 	go func() {
 		defer close(r.stopped)
-		from := prefix
-		if from == "" {
-			from = everything
-		}
-		for response := range client.Watch(clientv3.WithRequireLeader(ctx), from, options...) {
-			if err := response.Err(); err != nil && ctx.Err() == nil {
-				r.take(nil, prefix == "", fmt.Sprintf("after revision %d: %v", r.Told(), err))
-				return
+		for lost := error(nil); ctx.Err() == nil && !errors.Is(lost, rpctypes.ErrCompacted); {
+			// It ends where the member that is watched has no leader.
+			events := client.Watch(clientv3.WithRequireLeader(ctx), from, to, clientv3.WithRev(r.Told()+1))
+			for response := range events {
+				if lost = response.Err(); lost != nil {
+					break
+				}
+				changes := Changes(response.Events)
+				for i := range changes {
+					changes[i].Told = now()
+				}
+				r.take(changes, prefix == "")
+				see(changes)
 			}
-			changes := Changes(response.Events)
-			for i := range changes {
-				changes[i].Told = now()
+			if errors.Is(lost, rpctypes.ErrCompacted) {
+				r.mu.Lock()
+				r.missed = append(r.missed, fmt.Sprintf("after revision %d: %v", r.revision, lost))
+				r.mu.Unlock()
 			}
-			r.take(changes, prefix == "", "")
-			see(changes)
 		}
 	}()
 	return r
 }
 
-func (r *Recorder) take(changes []Change, gapless bool, failure string) {
+func (r *Recorder) take(changes []Change, gapless bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if failure != "" {
-		r.missed = append(r.missed, failure)
-	}
 	for _, c := range changes {
 		if gapless && c.Revision > r.revision+1 || c.Revision < r.revision {
 			r.missed = append(r.missed, fmt.Sprintf("revision %d was told after %d", c.Revision, r.revision))
