@@ -12,6 +12,7 @@ import (
 	"github.com/tenure-go/tenure/etcdstore"
 	"github.com/tenure-go/tenure/etcdstore/internal/processtest"
 	"github.com/tenure-go/tenure/etcdstore/storetest"
+	"github.com/tenure-go/tenure/internal/etcdsim"
 	"github.com/tenure-go/tenure/internal/etcdtest"
 	"github.com/tenure-go/tenure/lease"
 )
@@ -20,7 +21,7 @@ const defaultPrefix = "/tenure/v1"
 
 // fleet opens stores on one etcd and knows whose process each is.
 type fleet struct {
-	endpoints []string
+	newClient func() *clientv3.Client
 	prefix    string
 
 	mu        sync.Mutex
@@ -30,7 +31,7 @@ type fleet struct {
 //nolint:ireturn // whatever view makes of the store
 func (f *fleet) open(t *testing.T, view func(*etcdstore.Store) etcdstore.CheckpointStore) etcdstore.CheckpointStore {
 	t.Helper()
-	p := processtest.Start(t, f.endpoints, &etcdstore.Options{Prefix: f.prefix})
+	p := processtest.StartWith(t, f.newClient, &etcdstore.Options{Prefix: f.prefix})
 	store := view(p.Store)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -46,15 +47,15 @@ func (f *fleet) process(store etcdstore.CheckpointStore) *processtest.Process {
 
 // examine runs the conformance suite on stores as view shows them.
 func examine(
-	t *testing.T, cluster *etcdtest.Cluster, prefix string, view func(*etcdstore.Store) etcdstore.CheckpointStore,
+	t *testing.T, newClient func() *clientv3.Client, prefix string, view func(*etcdstore.Store) etcdstore.CheckpointStore,
 	capabilities storetest.Capabilities,
 ) {
 	f := &fleet{
-		endpoints: cluster.Endpoints(),
+		newClient: newClient,
 		prefix:    prefix,
 		processes: make(map[etcdstore.CheckpointStore]*processtest.Process),
 	}
-	capabilities.Etcd = cluster.Client(t)
+	capabilities.Etcd = newClient()
 	capabilities.Prefix = prefix
 	capabilities.Kill = func(t *testing.T, store etcdstore.CheckpointStore) { f.process(store).Kill(t) }
 	capabilities.Lapse = func(t *testing.T, store etcdstore.CheckpointStore) { f.process(store).Lapse(t) }
@@ -87,20 +88,33 @@ func TestConformance(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			cluster := etcdtest.StartCluster(t, test.members, test.options...)
+			newClient := func() *clientv3.Client { return cluster.Client(t) }
 			if test.store {
 				t.Run("store", func(t *testing.T) {
 					t.Parallel()
-					examine(t, cluster, test.prefix, asStore, storetest.Capabilities{Fences: true})
+					examine(t, newClient, test.prefix, asStore, storetest.Capabilities{Fences: true})
 				})
 			}
 			if test.holder {
 				t.Run("holder", func(t *testing.T) {
 					t.Parallel()
-					examine(t, cluster, test.prefix, asHolder, storetest.Capabilities{Holder: true})
+					examine(t, newClient, test.prefix, asHolder, storetest.Capabilities{Holder: true})
 				})
 			}
 		})
 	}
+}
+
+// The simulated etcd passes for a real one.
+func TestConformanceOfTheSimulation(t *testing.T) {
+	t.Parallel()
+	etcd := etcdsim.New(t, 1)
+	newClient := func() *clientv3.Client {
+		client, _ := etcd.Client()
+		return client
+	}
+	examine(t, newClient, "", asStore, storetest.Capabilities{Fences: true})
+	examine(t, newClient, "", asHolder, storetest.Capabilities{Holder: true})
 }
 
 func TestKeeperCarriesOneStore(t *testing.T) {

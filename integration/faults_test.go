@@ -146,19 +146,6 @@ func etcdFaults() []fault {
 				}
 			}, ""
 		}},
-		{"has a lease revoked by hand", func(w *world, _ string) (func(), string) {
-			detail := ""
-			return nil, w.within(func(ctx context.Context) error {
-				leases, err := w.client.Leases(ctx)
-				if err != nil || len(leases.Leases) == 0 {
-					return err
-				}
-				id := leases.Leases[w.random.IntN(len(leases.Leases))].ID
-				detail = fmt.Sprintf("%x", int64(id))
-				_, err = w.client.Revoke(ctx, id)
-				return err
-			}) + detail
-		}},
 	}
 }
 
@@ -226,6 +213,17 @@ func clientFaults() []fault {
 				link.Reset()
 			}
 			return nil, ""
+		}},
+		{"has its lease revoked by hand", func(w *world, name string) (func(), string) {
+			return nil, w.within(func(ctx context.Context) error {
+				got, err := w.client.Get(ctx, w.prefix+"member/"+name)
+				if err != nil || len(got.Kvs) == 0 {
+					return err
+				}
+				w.revoked[name] = append(w.revoked[name], member.Now()) // its handlers run on until it notices
+				_, err = w.client.Revoke(ctx, clientv3.LeaseID(got.Kvs[0].Lease))
+				return err
+			})
 		}},
 		{"has its clock set forward", func(w *world, name string) (func(), string) {
 			by := []time.Duration{ttl / 4, ttl, time.Hour, 5 * time.Hour}[w.random.IntN(4)]

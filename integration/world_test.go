@@ -81,6 +81,7 @@ func newWorld(t *testing.T, seed uint64, play string) *world {
 		seed: seed, random: rand.New(rand.NewPCG(seed, 0)),
 		story: newStory(fmt.Sprintf("%s, seed %d", t.Name(), seed)),
 		ended: make(map[string]bool), active: make(map[string]*active), offline: make(map[string]bool),
+		revoked: make(map[string][]time.Duration),
 	}
 	w.etcd = etcdtest.StartProcessesOf(t, play, 3, etcdtest.Defaults, func(cfg *embed.Config) {
 		cfg.TickMs, cfg.ElectionMs = 50, 500
@@ -98,7 +99,7 @@ func newWorld(t *testing.T, seed uint64, play string) *world {
 		config.DrainTimeout = time.Second
 	})
 	w.calls = crewOf(t, client, w.etcd.Endpoints(), "local/calls/"+name, callersPartitions, func(config *member.Config) {
-		config.Callers = 3
+		config.Callers, config.CallPause = 3, 20*time.Millisecond
 	})
 	w.crew.etcd = proof.Record(client, "", member.Now, func(changes []proof.Change) {
 		w.crew.follow(changes)
@@ -204,7 +205,7 @@ func (w *world) calm() {
 	for len(w.active) > 0 {
 		w.heal(w.actives()[0])
 	}
-	w.uncontrol(w.t.Context())
+	w.uncontrol()
 	for name := range w.ended {
 		w.of(name).await(name+" exits", func() bool { return hasExited(w.process(name)) })
 	}
@@ -230,7 +231,10 @@ func (w *world) calm() {
 func (w *world) actives() []string { return slices.Sorted(maps.Keys(w.active)) }
 
 func (w *world) heal(about string) {
-	if members := "etcd's members"; about == "etcd" && w.active[members] != nil {
+	switch members := "etcd's members"; {
+	case about == members:
+		w.healPeers() // one that starts must hear the others
+	case about == "etcd" && w.active[members] != nil:
 		w.heal(members) // they are needed to end the rest
 	}
 	a := w.active[about]
@@ -278,6 +282,7 @@ func (w *world) conclude(first member.Report) {
 		w.calls.await(name+" exits", func() bool { return hasExited(w.process(name)) })
 	}
 	run, calls := w.run(), w.calls.run()
+	run.Revoked = w.revoked
 	account, violations := proof.Check(run)
 	called, more := proof.CheckCalls(calls)
 	w.story.found = slices.Concat(found, violations, more)
@@ -324,10 +329,7 @@ func (w *world) rest() (found proof.Violations) {
 	}
 	w.calls.await(proof.Strays, func() bool { return len(w.calls.shares()) == 0 })
 	// Records by which members are passed over are removed after a minute, which would be a change.
-	require.Empty(w.t, w.within(func(ctx context.Context) error {
-		_, err := w.client.Delete(ctx, w.prefix+"control/avoid/", clientv3.WithPrefix())
-		return err
-	}))
+	w.remove("control/avoid/")
 	var before int64
 	for {
 		now, err := w.client.Get(w.t.Context(), w.prefix)
@@ -350,9 +352,21 @@ func (w *world) rest() (found proof.Violations) {
 	return found
 }
 
-func (w *world) uncontrol(ctx context.Context) {
+// uncontrol takes back all that operators have said.
+func (w *world) uncontrol() {
+	w.t.Helper()
 	for _, word := range []string{"cordon/", "drain/", "pin/", "pause/"} {
-		_, err := w.client.Delete(ctx, w.prefix+"control/"+word, clientv3.WithPrefix())
-		require.NoError(w.t, err)
+		w.remove("control/" + word)
 	}
+}
+
+// remove deletes records of the group. etcd may have been healed only now.
+func (w *world) remove(from string) {
+	w.t.Helper()
+	require.Eventually(w.t, func() bool {
+		return w.try(func(ctx context.Context) error {
+			_, err := w.client.Delete(ctx, w.prefix+from, clientv3.WithPrefix())
+			return err
+		}) == nil
+	}, patience, lookAgain)
 }

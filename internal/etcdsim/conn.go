@@ -3,7 +3,6 @@ package etcdsim
 import (
 	"io"
 	"net"
-	"os"
 	"sync"
 	"time"
 )
@@ -59,7 +58,7 @@ func (w *wire) read(b []byte) (int, error) {
 		switch {
 		case w.broken:
 			w.mu.Unlock()
-			return 0, os.ErrDeadlineExceeded
+			return 0, net.ErrClosed
 		case len(w.chunks) == 0 && w.closed:
 			w.mu.Unlock()
 			return 0, io.EOF

@@ -10,6 +10,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/pkg/v3/traceutil"
 	"go.etcd.io/etcd/server/v3/lease"
 	"go.etcd.io/etcd/server/v3/storage/backend"
 	"go.etcd.io/etcd/server/v3/storage/mvcc"
@@ -31,7 +32,7 @@ type Etcd struct {
 	accepts chan *serverConn
 	stopped chan struct{}
 	running sync.WaitGroup
-	links   uint64
+	links   []*Link
 
 	mu        sync.Mutex
 	term      uint64
@@ -65,7 +66,7 @@ func New(tb testing.TB, seed uint64) *Etcd {
 	tx.Unlock()
 	e.lessor = lease.NewLessor(log, e.backend, version{}, lease.LessorConfig{MinLeaseTTL: 1})
 	e.kv = mvcc.New(log, e.backend, e.lessor, mvcc.StoreConfig{})
-	e.lessor.SetRangeDeleter(func() lease.TxnDelete { return e.kv.Write(nil) })
+	e.lessor.SetRangeDeleter(func() lease.TxnDelete { return e.kv.Write(traceutil.TODO()) })
 	e.lessor.Promote(0)
 	e.server = grpc.NewServer(grpc.Creds(linkCreds{}), grpc.KeepaliveEnforcementPolicy(
 		keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}))
@@ -81,6 +82,9 @@ func New(tb testing.TB, seed uint64) *Etcd {
 
 func (e *Etcd) close() {
 	close(e.stopped)
+	for _, l := range e.links {
+		l.Refuse()
+	}
 	e.server.Stop()
 	e.running.Wait()
 	e.lessor.Stop()
@@ -107,8 +111,8 @@ func (e *Etcd) chance(about ...uint64) uint64 {
 // Client returns a client with a network of its own, closed when the test ends.
 func (e *Etcd) Client() (*clientv3.Client, *Link) {
 	e.tb.Helper()
-	e.links++
-	l := &Link{etcd: e, number: e.links, healed: make(chan struct{})}
+	l := &Link{etcd: e, number: uint64(len(e.links)), healed: make(chan struct{})}
+	e.links = append(e.links, l)
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: []string{"http://sim:1"}, Logger: zap.NewNop(),
 		BackoffJitterFraction: 1e-9, // chance comes from the seed
@@ -173,16 +177,12 @@ func (e *Etcd) SetNoSpace(out bool) {
 
 // Compact compacts up to the current revision.
 func (e *Etcd) Compact() {
-	_, _ = e.kv.Compact(nil, e.kv.Rev()) // fails only if it was done
+	_, _ = e.kv.Compact(traceutil.TODO(), e.kv.Rev()) // fails only if it was done
 }
 
-// Leases returns the leases that are granted.
-func (e *Etcd) Leases() []int64 {
-	var ids []int64
-	for _, l := range e.lessor.Leases() {
-		ids = append(ids, int64(l.ID))
-	}
-	return ids
+// LeaseOf returns the lease that a key is on, 0 if there is none.
+func (e *Etcd) LeaseOf(key string) int64 {
+	return int64(e.lessor.GetLease(lease.LeaseItem{Key: key}))
 }
 
 // Revoke revokes a lease.

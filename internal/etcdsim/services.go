@@ -9,6 +9,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/pkg/v3/traceutil"
 	"go.etcd.io/etcd/server/v3/etcdserver/txn"
 	"go.etcd.io/etcd/server/v3/lease"
 	"go.etcd.io/etcd/server/v3/storage/mvcc"
@@ -187,7 +188,7 @@ func keysOf(r *pb.TxnRequest) [][]byte {
 
 func (k *keys) Compact(_ context.Context, r *pb.CompactionRequest) (*pb.CompactionResponse, error) {
 	header, err := k.etcd.serve(0, func(*pb.ResponseHeader) error {
-		_, err := k.etcd.kv.Compact(nil, r.GetRevision())
+		_, err := k.etcd.kv.Compact(traceutil.TODO(), r.GetRevision())
 		return err
 	})
 	if err != nil {
@@ -287,8 +288,8 @@ func (l *Link) deceived() bool {
 func (l *leases) LeaseLeases(context.Context, *pb.LeaseLeasesRequest) (*pb.LeaseLeasesResponse, error) {
 	resp := &pb.LeaseLeasesResponse{}
 	header, err := l.etcd.serve(0, func(*pb.ResponseHeader) error {
-		for _, id := range l.etcd.Leases() {
-			resp.Leases = append(resp.Leases, &pb.LeaseStatus{ID: id})
+		for _, granted := range l.etcd.lessor.Leases() {
+			resp.Leases = append(resp.Leases, &pb.LeaseStatus{ID: int64(granted.ID)})
 		}
 		return nil
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,11 +49,11 @@ type Listed struct {
 	Sequence int64  `json:"sequence,omitempty"`
 }
 
-// Of a caller's call: a loss is no outcome, and these are.
-const (
-	CallTimes = 40 * time.Millisecond // a call has between this and 64 times as long
-	callPause = 20 * time.Millisecond // at most, between two calls of a goroutine
-)
+// leastTime is the least that a call has. The most is 64 times as long.
+const leastTime = 40 * time.Millisecond
+
+// lastTime is how long a caller that ends tries to release what it holds.
+const lastTime = 20 * time.Second
 
 // caller calls a store's methods at random, and so that outcomes are unknown.
 type caller struct {
@@ -70,44 +69,46 @@ type caller struct {
 }
 
 // call makes calls until ctx ends or there is to be rest, and then releases what it holds.
-func (m *actor) call(ctx context.Context, store *etcdstore.Store) error {
+func (a *actor) call(ctx context.Context, store *etcdstore.Store) error {
 	c := &caller{
-		actor: m, store: store, name: m.config.OwnerID,
+		actor: a, store: store, name: a.config.OwnerID,
 		known: make(map[string]etcdstore.Ownership), held: make(map[string]etcdstore.Ownership),
 	}
 	var calling sync.WaitGroup
-	for range m.config.Callers {
+	for range a.config.Callers {
 		calling.Go(func() {
 			for {
 				select {
 				case <-ctx.Done():
 					return
-				case <-m.rests:
+				case <-a.rests:
 					return
-				case <-time.After(rand.N(callPause)):
+				case <-time.After(time.Duration(c.chance(int(c.config.CallPause)))):
 					c.something(ctx)
 				}
 			}
 		})
 	}
 	calling.Wait()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTime)
+	defer cancel()
 	for partition, o := range c.held {
-		c.release(context.Background(), partition, o)
+		c.release(last, partition, o)
 	}
-	m.reporter.report(Report{Kind: Finished})
+	a.report(Report{Kind: Finished})
 	<-ctx.Done()
 	return nil
 }
 
 func (c *caller) something(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, CallTimes<<rand.IntN(7))
+	ctx, cancel := context.WithTimeout(ctx, leastTime<<c.chance(7))
 	defer cancel()
-	partition := PartitionIDs(c.config.Partitions)[rand.IntN(c.config.Partitions)]
+	partition := PartitionIDs(c.config.Partitions)[c.chance(c.config.Partitions)]
 	c.mu.Lock()
 	held, holds := c.held[partition]
 	known := c.known[partition]
 	c.mu.Unlock()
-	switch n := rand.IntN(100); {
+	switch n := c.chance(100); {
 	case n < 10:
 		c.listOwnership(ctx)
 	case n < 20:
@@ -124,17 +125,17 @@ func (c *caller) something(ctx context.Context) {
 // do reports a call, makes it, and reports what has become of it.
 func (c *caller) do(call Call, do func(*Call) error) error {
 	call.ID = c.calls.Add(1)
-	began := Now()
-	c.reporter.report(Report{Kind: Calling, At: began, Call: &call})
+	began := c.Now()
+	c.report(Report{Kind: Calling, At: began, Call: &call})
 	err := do(&call)
-	c.reporter.report(Report{Kind: Called, Began: began, Call: &call, Outcome: outcome(err)})
+	c.report(Report{Kind: Called, Began: began, Call: &call, Outcome: outcome(err)})
 	return err
 }
 
 func (c *caller) claim(ctx context.Context, partition, etag string) {
 	call := Call{
 		Do: Claim, Partition: partition, ETag: etag, Owner: fmt.Sprintf("%s.%d", c.name, c.calls.Load()) + "." +
-			fmt.Sprint(rand.Uint32()),
+			fmt.Sprint(c.chance(1<<30)),
 		Start: -1,
 	}
 	_ = c.do(call, func(call *Call) error {
@@ -171,7 +172,7 @@ func (c *caller) forget(partition, etag string) {
 }
 
 func (c *caller) update(ctx context.Context, partition string, held etcdstore.Ownership) {
-	sequence := c.calls.Add(1)<<16 + int64(rand.IntN(1<<16))
+	sequence := c.calls.Add(1)<<16 + int64(c.chance(1<<16))
 	call := Call{Do: Update, Partition: partition, Owner: held.OwnerID, ETag: held.ETag, Sequence: sequence}
 	err := c.do(call, func(*Call) error {
 		return c.store.UpdateCheckpoint(ctx, etcdstore.Checkpoint{

@@ -45,6 +45,9 @@ type Config struct {
 	// Callers is how many goroutines call the store by themselves, where this is no member but a caller of the store.
 	Callers int
 
+	// CallPause is the most that a caller rests between two calls.
+	CallPause time.Duration
+
 	// Quiet members leave the processor to what is measured: they log only what is wrong, and report only what their
 	// handlers do, once nothing has happened for a while.
 	Quiet bool

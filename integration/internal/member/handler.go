@@ -3,7 +3,6 @@ package member
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -21,12 +20,12 @@ type tenure struct {
 }
 
 // handler handles a partition.
-func (m *actor) handler(ctx context.Context, p *balancer.Partition) error {
+func (a *actor) handler(ctx context.Context, p *balancer.Partition) error {
 	fence, err := strconv.ParseInt(p.Ownership().ETag, 10, 64)
 	if err != nil {
 		return err
 	}
-	r := &tenure{actor: m, p: p, fence: fence}
+	r := &tenure{actor: a, p: p, fence: fence}
 	if start, found := p.Start(); found {
 		r.next = *start.SequenceNumber + 1
 	}
@@ -38,14 +37,14 @@ func (m *actor) handler(ctx context.Context, p *balancer.Partition) error {
 
 func (r *tenure) report(report Report) {
 	report.Partition, report.Fence = r.p.ID(), r.fence
-	r.reporter.report(report)
+	r.actor.report(report)
 }
 
 // handle handles events until it is to stop.
 func (r *tenure) handle(ctx context.Context) error {
 	first := r.next
 	for r.await(ctx) {
-		began, trusted := Now(), r.trustedUntil()
+		began, trusted := r.Now(), r.trustedUntil()
 		if !r.config.Disobedient && ctx.Err() != nil {
 			break
 		}
@@ -76,13 +75,13 @@ func (r *tenure) handle(ctx context.Context) error {
 
 // checkpoint writes how far the partition is handled, and now and then reads what etcd has then.
 func (r *tenure) checkpoint(ctx context.Context) error {
-	began := Now()
+	began := r.Now()
 	err := r.p.Checkpoint(ctx, r.last(), nil)
 	r.report(Report{Kind: Checkpointed, Sequence: *r.last(), Began: began, Outcome: outcome(err)})
-	if err != nil || r.config.ReadBackOneIn == 0 || rand.IntN(r.config.ReadBackOneIn) > 0 {
+	if err != nil || r.config.ReadBackOneIn == 0 || r.chance(r.config.ReadBackOneIn) > 0 {
 		return err
 	}
-	began = Now()
+	began = r.Now()
 	ctx, cancel := context.WithTimeout(ctx, lateTimeout)
 	defer cancel()
 	if found, err := r.read(ctx, r.p.ID()); err == nil {
@@ -96,9 +95,9 @@ var errFailed = errors.New("failed, as this handler does now and then")
 // fail fails now and then, and panics as often.
 func (r *tenure) fail() error {
 	switch n := r.config.FailOneIn; {
-	case n == 0 || rand.IntN(n) > 0:
+	case n == 0 || r.chance(n) > 0:
 		return nil
-	case rand.IntN(2) == 0:
+	case r.chance(2) == 0:
 		panic(errFailed)
 	}
 	return errFailed
@@ -122,7 +121,7 @@ func (r *tenure) await(ctx context.Context) bool {
 	}
 	var due <-chan time.Time
 	if stream := r.config.Stream; stream.Every > 0 {
-		timer := time.NewTimer(stream.at(r.next) - Now())
+		timer := time.NewTimer(stream.at(r.next) - r.Now())
 		defer timer.Stop()
 		due = timer.C
 	}
@@ -182,9 +181,9 @@ const readTogether = 100 * time.Microsecond
 // shift it.
 func (r *tenure) trustedUntil() time.Duration {
 	for {
-		before := Now()
+		before := r.Now()
 		remaining := r.p.Remaining()
-		if Now()-before < readTogether {
+		if r.Now()-before < readTogether {
 			return before + time.Duration(float64(remaining)/r.config.clockRate())
 		}
 	}

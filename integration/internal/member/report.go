@@ -90,9 +90,6 @@ func newReporter(quiet bool) *reporter {
 const rest = 500 * time.Millisecond
 
 func (r *reporter) report(report Report) {
-	if report.At == 0 {
-		report.At = Now()
-	}
 	if !r.quiet {
 		r.write(report)
 		return
@@ -129,8 +126,8 @@ func (r *reporter) write(report Report) {
 }
 
 // events reports the member's own events.
-func (r *reporter) events() balancer.Events {
-	if r.quiet {
+func (a *actor) events() balancer.Events {
+	if a.config.Quiet {
 		return balancer.Events{}
 	}
 	as := func(kind Kind) func(balancer.Event) {
@@ -139,7 +136,7 @@ func (r *reporter) events() balancer.Events {
 			if e.Err != nil {
 				report.Outcome = e.Err.Error()
 			}
-			r.report(report)
+			a.report(report)
 		}
 	}
 	return balancer.Events{

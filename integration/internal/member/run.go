@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"runtime"
@@ -46,17 +47,32 @@ func Run() {
 	os.Exit(0)
 }
 
-// actor is what this process does.
-type actor struct {
-	config   *Config
-	reporter *reporter
-	client   *clientv3.Client
-	group    etcdstore.Group
-	stepped  atomic.Int64  // by how much the clock was set forward, in nanoseconds
-	rests    chan struct{} // closed when there are no more events
-	rest     func()
+// Stage is what a member or a caller works on.
+type Stage struct {
+	Client *clientv3.Client
+	Logger *zap.Logger
+	Now    func() time.Duration // dates reports
+	Clock  clock.Clock          // by which the lease is trusted, but for what the config does to it
+	Report func(Report)
+	Orders <-chan string // see [Process.Tell]; nil for none
+	Seed   uint64        // of what is done at random
 }
 
+// actor is who works there.
+type actor struct {
+	Stage
+
+	config  *Config
+	group   etcdstore.Group
+	stepped atomic.Int64  // by how much the clock was set forward, in nanoseconds
+	rests   chan struct{} // closed when there are no more events
+	rest    func()
+
+	mu     sync.Mutex
+	random *rand.Rand
+}
+
+// run works as this process was told to.
 func run(config *Config) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -68,10 +84,6 @@ func run(config *Config) (err error) {
 	log, err := logging.Build()
 	if err != nil {
 		return fmt.Errorf("make a logger: %w", err)
-	}
-	group, err := etcdstore.ParseGroup(config.Group)
-	if err != nil {
-		return err
 	}
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: config.Endpoints, Username: config.User, Password: config.User, Logger: zap.NewNop(),
@@ -88,27 +100,49 @@ func run(config *Config) (err error) {
 		return fmt.Errorf("make a client: %w", err)
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	m := &actor{
-		config: config, reporter: newReporter(config.Quiet), client: client, group: group, rests: make(chan struct{}),
-	}
-	m.rest = sync.OnceFunc(func() { close(m.rests) })
-	defer m.reporter.flush()
-	go m.obey()
-	keeper, err := lease.NewKeeper(clock.With(ctx, m.clock()), client, &lease.Options{TTL: config.TTL, Logger: log})
+	reporter := newReporter(config.Quiet)
+	defer reporter.flush()
+	orders := make(chan string)
+	go func() {
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			orders <- lines.Text()
+		}
+	}()
+	return Play(ctx, config, &Stage{
+		Client: client, Logger: log, Now: Now, Clock: clock.Boot(), Report: reporter.report, Orders: orders,
+		Seed: rand.Uint64(),
+	})
+}
+
+// Play works on a stage until ctx ends, and then leaves the group.
+func Play(ctx context.Context, config *Config, stage *Stage) error {
+	group, err := etcdstore.ParseGroup(config.Group)
 	if err != nil {
 		return err
 	}
-	store, err := etcdstore.New(client, keeper, &etcdstore.Options{Logger: log})
+	a := &actor{
+		Stage: *stage, config: config, group: group, rests: make(chan struct{}),
+		random: rand.New(rand.NewPCG(stage.Seed, 0)),
+	}
+	a.rest = sync.OnceFunc(func() { close(a.rests) })
+	obeying, done := context.WithCancel(context.WithoutCancel(ctx))
+	defer done()
+	go a.obey(obeying)
+	keeper, err := lease.NewKeeper(clock.With(ctx, a.clock()), a.Client, &lease.Options{TTL: config.TTL, Logger: a.Logger})
+	if err != nil {
+		return err
+	}
+	store, err := etcdstore.New(a.Client, keeper, &etcdstore.Options{Logger: a.Logger})
 	if err != nil {
 		return err
 	}
 	if config.Callers > 0 {
-		return errors.Join(m.call(ctx, store), keeper.Close(context.Background()))
+		return errors.Join(a.call(ctx, store), keeper.Close(context.WithoutCancel(ctx)))
 	}
 	source := func(context.Context) ([]string, error) { return PartitionIDs(config.Partitions), nil }
-	member, err := balancer.New(store, group, source, m.handler, &balancer.Options{
+	member, err := balancer.New(store, group, source, a.handler, &balancer.Options{
 		OwnerID: config.OwnerID, Weight: config.Weight, Grace: config.Grace, DrainTimeout: config.DrainTimeout,
-		Events: m.reporter.events(), Logger: log,
+		Events: a.events(), Logger: a.Logger,
 	})
 	if err != nil {
 		return err
@@ -116,29 +150,49 @@ func run(config *Config) (err error) {
 	return member.Run(ctx)
 }
 
+// chance returns a number below n.
+func (a *actor) chance(n int) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.random.IntN(n)
+}
+
+// report reports what happens now, unless it is dated.
+func (a *actor) report(r Report) {
+	if r.At == 0 {
+		r.At = a.Now()
+	}
+	a.Report(r)
+}
+
 // clock returns the clock by which the lease is trusted. It may be wrong: it runs at a rate, and can be set forward.
-func (m *actor) clock() clock.Clock {
-	right, rate := clock.Boot(), m.config.clockRate()
+func (a *actor) clock() clock.Clock {
+	right, rate := a.Clock, a.config.clockRate()
 	began := right()
 	return func() time.Duration {
 		passed := time.Duration(math.Round(float64(right()-began) * rate))
-		return began + passed + time.Duration(m.stepped.Load())
+		return began + passed + time.Duration(a.stepped.Load())
 	}
 }
 
-// obey takes the orders of whoever started the process.
-func (m *actor) obey() {
-	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-		order := lines.Text()
+// obey takes orders.
+func (a *actor) obey(ctx context.Context) {
+	for {
+		var order string
+		select {
+		case order = <-a.Orders:
+		case <-ctx.Done():
+			return
+		}
 		by, step := strings.CutPrefix(order, StepClock)
 		switch {
 		case order == Rest:
-			m.rest()
+			a.rest()
 		case order == TellVitals:
-			m.reporter.report(vitals())
+			a.report(vitals())
 		case step:
 			if d, err := time.ParseDuration(by); err == nil {
-				m.stepped.Add(int64(d))
+				a.stepped.Add(int64(d))
 			}
 		}
 	}
@@ -153,8 +207,8 @@ func vitals() Report {
 }
 
 // read reads the number of a partition's checkpoint from etcd, without the code under test: -1 if there is none.
-func (m *actor) read(ctx context.Context, partition string) (int64, error) {
-	got, err := m.client.Get(ctx, "/tenure/v1/"+m.config.Group+"/checkpoint/"+partition)
+func (a *actor) read(ctx context.Context, partition string) (int64, error) {
+	got, err := a.Client.Get(ctx, "/tenure/v1/"+a.config.Group+"/checkpoint/"+partition)
 	if err != nil || len(got.Kvs) == 0 {
 		return -1, err
 	}

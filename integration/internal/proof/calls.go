@@ -34,6 +34,18 @@ type call struct {
 // CallAccount is what callers have done.
 type CallAccount struct{ Calls, Won, Lost, Written, Refused, Unknown, TakenOver, Expired int }
 
+// Add adds what is in b.
+func (a *CallAccount) Add(b CallAccount) {
+	a.Calls += b.Calls
+	a.Won += b.Won
+	a.Lost += b.Lost
+	a.Written += b.Written
+	a.Refused += b.Refused
+	a.Unknown += b.Unknown
+	a.TakenOver += b.TakenOver
+	a.Expired += b.Expired
+}
+
 // CheckCalls checks the calls that callers have made on stores of a group in which nobody else did anything: that there
 // is one order of all of them, and of what leases and take-overs did, in which each call happens between its beginning
 // and its return, in etcd's own order, and was answered what was then true. Of calls whose outcome is unknown etcd's

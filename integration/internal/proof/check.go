@@ -3,6 +3,7 @@ package proof
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/tenure-go/tenure/integration/internal/member"
 )
@@ -35,6 +36,7 @@ type partition struct {
 	changes     []Change
 	checkpoints []written
 	tenures     []*Tenure
+	revoked     map[string][]time.Duration
 	violations  Violations
 }
 
@@ -64,7 +66,7 @@ func Check(run Run) (Account, Violations) {
 	}
 	tenures := TenuresOf(run.Reports)
 	for _, id := range run.Partitions {
-		p := &partition{id: id, changes: changes[id], tenures: tenures[id]}
+		p := &partition{id: id, changes: changes[id], tenures: tenures[id], revoked: run.Revoked}
 		p.checkOwners()
 		p.checkHandlers()
 		p.checkFences()
@@ -109,7 +111,9 @@ func (p *partition) checkOwners() {
 // checkHandlers checks that no tenure began before those before it had ended, and no event without trust.
 func (p *partition) checkHandlers() {
 	for _, overlap := range Overlaps(p.tenures) {
-		p.found(NoOverlap, "%s", overlap)
+		if !p.wasRevoked(overlap) {
+			p.found(NoOverlap, "%v", overlap)
+		}
 	}
 	for _, t := range p.tenures {
 		if late := t.Late(); len(late) > 0 {
@@ -119,16 +123,28 @@ func (p *partition) checkHandlers() {
 	}
 }
 
-// Overlaps tells which of a partition's tenures began before the ones before had ended.
-func Overlaps(tenures []*Tenure) (found []string) {
+// Overlap is two tenures of which the second began before the first had ended.
+type Overlap struct{ Earlier, Later *Tenure }
+
+func (o Overlap) String() string { return fmt.Sprintf("%v, and %v", o.Earlier, o.Later) }
+
+// Overlaps returns those of a partition's tenures.
+func Overlaps(tenures []*Tenure) (found []Overlap) {
 	for i, t := range tenures {
 		for _, earlier := range tenures[:i] {
 			if t.Begin < earlier.End {
-				found = append(found, fmt.Sprintf("%v, and %v", earlier, t))
+				found = append(found, Overlap{earlier, t})
 			}
 		}
 	}
 	return found
+}
+
+// wasRevoked reports whether a lease had been revoked by hand of which the member could not know yet.
+func (p *partition) wasRevoked(o Overlap) bool {
+	return slices.ContainsFunc(p.revoked[o.Earlier.Member], func(at time.Duration) bool {
+		return o.Earlier.Begin <= at && at <= o.Later.Begin
+	})
 }
 
 // Late returns the events that were begun when trust had ended.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tenure-go/tenure/integration/internal/member"
 )
@@ -14,6 +15,9 @@ type Run struct {
 	Reports    map[string][]member.Report // by member
 	Changes    []Change                   // of the group
 	Gaps       []string                   // in the recording of etcd's history
+
+	// Revoked is when a member's lease was revoked by hand: its handlers run on until it notices.
+	Revoked map[string][]time.Duration
 }
 
 // Violation is something that must not be.

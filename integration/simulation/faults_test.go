@@ -1,0 +1,129 @@
+package simulation
+
+import (
+	"time"
+
+	"github.com/tenure-go/tenure/integration/internal/member"
+	"github.com/tenure-go/tenure/internal/etcdsim"
+)
+
+// something has one thing go wrong, or ends one that has, and reports whether that could be. At least two members stay
+// well.
+func (r *run) something() bool {
+	members := r.living("m")
+	anyone := r.living("")
+	a := anyone[r.random.IntN(len(anyone))]
+	well := 0
+	for _, m := range members {
+		if !m.wrong {
+			well++
+		}
+	}
+	scarce := well <= 2 && a.name[0] == 'm' || a.name[0] == 'c' && len(r.living("c")) < 2
+	switch n := r.random.IntN(100); {
+	case n < 8:
+		if len(members) > 4 {
+			return false
+		}
+		r.join()
+	case n < 10:
+		r.joinCaller()
+	case n < 35:
+		if !a.wrong {
+			return false
+		}
+		a.wrong = false
+		a.link.Heal()
+		r.tell("%s is well again", a.name)
+	case n < 45:
+		r.moveLeader()
+	case n < 48:
+		r.etcd.Compact()
+		r.tell("etcd is compacted")
+	case n < 51:
+		out := r.random.IntN(2) == 0
+		r.etcd.SetNoSpace(out)
+		r.tell("etcd is out of space: %v", out)
+	case n < 53:
+		r.revoke()
+	case a.wrong || scarce:
+		return false
+	case n < 57:
+		a.gone = true
+		a.stop()
+		r.tell("%s leaves", a.name)
+	case n < 64:
+		r.kill(a)
+	case n < 68:
+		a.link.Reset()
+		r.tell("%s loses its connections", a.name)
+	case n < 72:
+		by := time.Duration(r.random.ExpFloat64() * float64(ttl))
+		a.orders <- member.StepClock + by.String()
+		r.tell("%s's clock is set forward by %v", a.name, by)
+	default:
+		a.wrong = true
+		r.cut(a)
+	}
+	return true
+}
+
+// moveLeader has another leader. Some go on talking to the former one.
+func (r *run) moveLeader() {
+	var deceived []*etcdsim.Link
+	for _, a := range r.living("") {
+		if r.random.IntN(2) == 0 {
+			deceived = append(deceived, a.link)
+			r.tell("%s will talk to the former leader", a.name)
+		}
+	}
+	paused := time.Duration(r.random.ExpFloat64() * float64(ttl))
+	r.etcd.MoveLeader(paused, deceived...)
+	r.tell("etcd's leader moves; the former one does not know for %v", paused)
+}
+
+// kill ends an actor as a crash does: what it does from now on reaches nobody.
+func (r *run) kill(a *actor) {
+	r.mu.Lock()
+	a.dead, a.gone = true, true
+	r.mu.Unlock()
+	a.link.Cut(etcdsim.ToServer)
+	a.link.Cut(etcdsim.ToClient)
+	a.stop()
+	r.tell("%s is killed", a.name)
+}
+
+// revoke takes a member's lease away. That breaks what is promised of its handlers, until it notices.
+func (r *run) revoke() {
+	members := r.living("m")
+	m := members[r.random.IntN(len(members))]
+	lease := r.etcd.LeaseOf(memberPrefix + "member/" + m.name)
+	if lease == 0 {
+		return
+	}
+	r.revoked[m.name] = append(r.revoked[m.name], r.now())
+	r.etcd.Revoke(lease)
+	r.tell("%s's lease is revoked by hand", m.name)
+}
+
+func (r *run) cut(a *actor) {
+	switch r.random.IntN(5) {
+	case 0:
+		a.link.Cut(etcdsim.ToServer)
+		r.tell("%s is not heard", a.name)
+	case 1:
+		a.link.Cut(etcdsim.ToClient)
+		r.tell("%s hears nothing", a.name)
+	case 2:
+		a.link.Cut(etcdsim.ToServer)
+		a.link.Cut(etcdsim.ToClient)
+		r.tell("%s is cut off", a.name)
+	case 3:
+		a.link.Refuse()
+		r.tell("%s is refused", a.name)
+	case 4:
+		by := time.Duration(r.random.Int64N(int64(ttl / 3)))
+		a.link.Delay(by)
+		r.tell("%s's link takes %v each way", a.name, by)
+	}
+}

@@ -1,0 +1,260 @@
+// Package simulation runs groups on a simulated etcd, in the time of synctest bubbles: thousands of runs a minute, each
+// of a minute or so, in which things go wrong at moments that real processes are too slow to meet. What members and
+// callers do, and what is checked of it, is the same as with real processes.
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/tenure-go/tenure/integration/internal/member"
+	"github.com/tenure-go/tenure/integration/internal/proof"
+	"github.com/tenure-go/tenure/internal/clock"
+	"github.com/tenure-go/tenure/internal/etcdsim"
+)
+
+// What a run has.
+const (
+	partitions        = 6
+	callersPartitions = 2
+	ttl               = 5 * time.Second
+)
+
+// run is a group and callers on a simulated etcd, and what is recorded of them.
+type run struct {
+	t        *testing.T
+	etcd     *etcdsim.Etcd
+	recorder *proof.Recorder
+	random   *rand.Rand
+	began    time.Time
+	joined   int
+	actors   map[string]*actor
+	story    []string
+	revoked  map[string][]time.Duration
+
+	mu      sync.Mutex
+	reports [2]map[string][]member.Report // of members, and of callers
+	owner   map[string]string             // by partition, of the members' group
+	since   time.Duration                 // when an owner last changed
+}
+
+// actor is a member or a caller.
+type actor struct {
+	name   string
+	link   *etcdsim.Link
+	orders chan string
+	stop   context.CancelFunc
+	ended  chan struct{}
+	err    error
+	gone   bool // killed or leaving
+	dead   bool // killed: what it does after that has not happened
+	wrong  bool // a fault is active
+}
+
+// outcome is what became of a run.
+type outcome struct {
+	account    proof.Account
+	calls      proof.CallAccount
+	violations proof.Violations
+	owned      time.Duration // how long it took, after all was healed, until everything was owned
+	trace      uint64        // of all that happened in etcd, and when
+	story      []string
+}
+
+const (
+	memberPrefix = "/tenure/v1/local/events/members/"
+	callerPrefix = "/tenure/v1/local/events/callers/"
+)
+
+// simulate runs one group with what the seed has happen to it.
+func simulate(t *testing.T, seed uint64) (result outcome) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		t.Helper()
+		r := &run{
+			t: t, etcd: etcdsim.New(t, seed), random: rand.New(rand.NewPCG(seed, 1)), began: time.Now(),
+			actors: make(map[string]*actor), owner: make(map[string]string), revoked: make(map[string][]time.Duration),
+			reports: [2]map[string][]member.Report{make(map[string][]member.Report), make(map[string][]member.Report)},
+		}
+		client, _ := r.etcd.Client()
+		r.recorder = proof.Record(client, "", r.now, r.follow)
+		defer r.recorder.Stop()
+		for range 3 {
+			r.join()
+		}
+		for range 2 {
+			r.joinCaller()
+		}
+		r.pass(3 * time.Second)
+		for range 4 + r.random.IntN(20) {
+			for !r.something() {
+			}
+			r.pass(time.Duration(r.random.ExpFloat64() * float64(ttl) / 2))
+		}
+		result = r.conclude(client)
+	})
+	return result
+}
+
+// now is the time since the run began.
+func (r *run) now() time.Duration { return time.Since(r.began) }
+
+// pass lets time pass.
+func (r *run) pass(d time.Duration) { time.Sleep(d + time.Duration(r.random.IntN(1000))) }
+
+func (r *run) tell(format string, args ...any) {
+	r.story = append(r.story, fmt.Sprintf("%9.3f  ", r.now().Seconds())+fmt.Sprintf(format, args...))
+}
+
+func (r *run) follow(changes []proof.Change) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range changes {
+		if c.Kind == proof.Ownership && c.Group == memberPrefix {
+			r.owner[c.Partition], r.since = c.OwnerID, c.Told
+		}
+	}
+}
+
+func (r *run) join() {
+	r.joined++
+	config := &member.Config{
+		OwnerID: fmt.Sprintf("m%d", r.joined), Group: "local/events/members", Partitions: partitions,
+		Stream:          member.Stream{Every: 130 * time.Millisecond, Work: time.Duration(r.random.IntN(20)) * time.Millisecond},
+		CheckpointEvery: 4, FailOneIn: 2000, ReadBackOneIn: 5, DrainTimeout: 2 * time.Second,
+	}
+	if r.joined%3 == 0 {
+		config.Grace = 2 * time.Second
+	}
+	r.enter(config)
+}
+
+func (r *run) joinCaller() {
+	r.joined++
+	r.enter(&member.Config{
+		OwnerID: fmt.Sprintf("c%d", r.joined), Group: "local/events/callers", Partitions: callersPartitions,
+		Callers: 2, CallPause: 600 * time.Millisecond,
+	})
+}
+
+// enter starts an actor. Some clocks are fast or slow, by less than the margin.
+func (r *run) enter(config *member.Config) {
+	client, link := r.etcd.Client()
+	config.TTL = ttl
+	config.ClockRate = []float64{1, 1, 1.09, 0.92}[r.random.IntN(4)]
+	ctx, stop := context.WithCancel(context.Background())
+	a := &actor{name: config.OwnerID, link: link, orders: make(chan string, 8), stop: stop, ended: make(chan struct{})}
+	r.actors[a.name] = a
+	began := r.began
+	go func() {
+		defer close(a.ended)
+		a.err = member.Play(ctx, config, &member.Stage{
+			Client: client, Logger: zap.NewNop(), Now: r.now, Orders: a.orders, Seed: r.random.Uint64(),
+			Clock: clock.Clock(func() time.Duration { return time.Since(began) }),
+			Report: func(report member.Report) {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				if !a.dead {
+					of := r.reports[min(config.Callers, 1)]
+					of[a.name] = append(of[a.name], report)
+				}
+			},
+		})
+	}()
+	r.tell("%s enters, with a clock at %v", a.name, config.ClockRate)
+}
+
+// living returns those that nobody has ended, of one kind: the first letters of their names.
+func (r *run) living(kind string) []*actor {
+	var all []*actor
+	for _, name := range slices.Sorted(maps.Keys(r.actors)) {
+		if a := r.actors[name]; !a.gone && strings.HasPrefix(name, kind) {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// conclude heals all, and checks what was recorded.
+func (r *run) conclude(client *clientv3.Client) outcome {
+	for _, a := range r.living("") {
+		a.link.Heal()
+	}
+	r.etcd.SetNoSpace(false)
+	healed := r.now()
+	r.tell("all is healed")
+	const recovered = 4*ttl + 10*time.Second
+	r.pass(recovered)
+
+	var found proof.Violations
+	check := func(name string, ok bool, format string, args ...any) {
+		if !ok {
+			found = append(found, proof.Violation{Check: name, Text: fmt.Sprintf(format, args...)})
+		}
+	}
+	r.mu.Lock()
+	owned := max(0, r.since-healed)
+	for id, owner := range r.owner {
+		a := r.actors[owner]
+		check(proof.Handled, a != nil && !a.gone, "partition %s is owned by %q %v after all was healed", id, owner, recovered)
+		lately := a != nil && slices.ContainsFunc(r.reports[0][owner], func(report member.Report) bool {
+			return report.Kind == member.Handled && report.Partition == id && report.At > r.now()-ttl
+		})
+		check(proof.Handled, lately, "partition %s is not handled by its owner %q", id, owner)
+	}
+	check(proof.Handled, len(r.owner) == partitions, "%d partitions have ever been owned", len(r.owner))
+	r.mu.Unlock()
+
+	for _, a := range r.living("") {
+		a.orders <- member.Rest
+	}
+	r.pass(2 * ttl)
+	before := r.recorder.Told()
+	r.pass(2 * ttl)
+	after, err := client.Get(r.t.Context(), "rest")
+	require.NoError(r.t, err)
+	check(proof.Rests, after.Header.Revision == before, "revision %d became %d", before, after.Header.Revision)
+	for _, a := range r.actors {
+		a.stop()
+	}
+	for name, a := range r.actors {
+		<-a.ended
+		check(proof.Handled, a.dead || a.err == nil, "%s has failed: %v", name, a.err)
+	}
+	r.pass(time.Second)
+	changes, gaps := r.recorder.Changes(memberPrefix)
+	calls, _ := r.recorder.Changes(callerPrefix)
+	owner := make(map[string]bool)
+	for _, c := range calls {
+		if c.Kind == proof.Ownership {
+			owner[c.Partition] = !c.Deleted
+		}
+	}
+	for id, owned := range owner {
+		check(proof.Strays, !owned, "partition %s of the callers is still owned", id)
+	}
+	account, violations := proof.Check(proof.Run{
+		Partitions: member.PartitionIDs(partitions), Reports: r.reports[0], Changes: changes, Gaps: gaps, Revoked: r.revoked,
+	})
+	called, more := proof.CheckCalls(proof.Run{
+		Partitions: member.PartitionIDs(callersPartitions), Reports: r.reports[1], Changes: calls,
+	})
+	hash := fnv.New64a()
+	for _, c := range slices.Concat(changes, calls) {
+		fmt.Fprintln(hash, c.Told, c.Revision, c.Kind, c.Partition, c.OwnerID, c.Deleted, c.SequenceNumber)
+	}
+	return outcome{account, called, slices.Concat(found, violations, more), owned, hash.Sum64(), r.story}
+}
