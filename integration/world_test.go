@@ -55,10 +55,11 @@ type world struct {
 	story  *story
 
 	joined  int
-	ended   map[string]bool    // left or killed
-	anchor  string             // lives from beginning to end
-	active  map[string]*active // faults, by what they are about
-	offline map[string]bool    // clients that cannot be expected to do anything
+	ended   map[string]bool            // left or killed
+	anchor  string                     // lives from beginning to end
+	active  map[string]*active         // faults, by what they are about
+	offline map[string]bool            // clients that cannot be expected to do anything
+	revoked map[string][]time.Duration // when a member\'s lease was, by hand
 }
 
 // active is a fault that has not been healed.
