@@ -69,7 +69,7 @@ type caller struct {
 }
 
 // call makes calls until ctx ends or there is to be rest, and then releases what it holds.
-func (a *actor) call(ctx context.Context, store *etcdstore.Store) error {
+func (a *actor) call(ctx context.Context, store *etcdstore.Store) {
 	c := &caller{
 		actor: a, store: store, name: a.config.OwnerID,
 		known: make(map[string]etcdstore.Ownership), held: make(map[string]etcdstore.Ownership),
@@ -97,7 +97,6 @@ func (a *actor) call(ctx context.Context, store *etcdstore.Store) error {
 	}
 	a.report(Report{Kind: Finished})
 	<-ctx.Done()
-	return nil
 }
 
 func (c *caller) something(ctx context.Context) {

@@ -137,7 +137,10 @@ func Play(ctx context.Context, config *Config, stage *Stage) error {
 		return err
 	}
 	if config.Callers > 0 {
-		return errors.Join(a.call(ctx, store), keeper.Close(context.WithoutCancel(ctx)))
+		a.call(ctx, store)
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTime)
+		defer cancel()
+		return keeper.Close(last)
 	}
 	source := func(context.Context) ([]string, error) { return PartitionIDs(config.Partitions), nil }
 	member, err := balancer.New(store, group, source, a.handler, &balancer.Options{

@@ -1,10 +1,12 @@
 package proof
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -32,7 +34,7 @@ type call struct {
 }
 
 // CallAccount is what callers have done.
-type CallAccount struct{ Calls, Won, Lost, Written, Refused, Unknown, TakenOver, Expired int }
+type CallAccount struct{ Calls, Won, Lost, Written, Refused, Unknown, TakenOver, Strays, Expired int }
 
 // Add adds what is in b.
 func (a *CallAccount) Add(b CallAccount) {
@@ -43,6 +45,7 @@ func (a *CallAccount) Add(b CallAccount) {
 	a.Refused += b.Refused
 	a.Unknown += b.Unknown
 	a.TakenOver += b.TakenOver
+	a.Strays += b.Strays
 	a.Expired += b.Expired
 }
 
@@ -134,27 +137,32 @@ type stand struct {
 	fence    int64 // under which it was written
 }
 
-// step is what happens: it fails if it cannot at that stand.
-type step func(stand) (stand, bool)
+// step is what happens.
+type step struct {
+	text string
+	do   func(stand) (stand, bool) // it fails if it cannot at that stand
+}
 
 var model = porcupine.Model{
 	Init: func() any { return stand{sequence: -1} },
 	Step: func(state, input, _ any) (bool, any) {
-		next, ok := input.(step)(state.(stand))
+		next, ok := input.(step).do(state.(stand))
 		return ok, next
 	},
 }
 
-func (l *ledger) add(began, ended time.Duration, s step) {
-	l.operations = append(l.operations, porcupine.Operation{Call: int64(began), Return: int64(ended), Input: s})
+func (l *ledger) add(began, ended time.Duration, text string, do func(stand) (stand, bool)) {
+	l.operations = append(l.operations, porcupine.Operation{
+		Call: int64(began), Return: int64(ended), Input: step{text, do},
+	})
 }
 
 // change adds a step that changes etcd, at a revision.
-func (l *ledger) change(began, ended time.Duration, revision int64, s step) {
-	l.add(began, ended, func(at stand) (stand, bool) {
-		next, ok := s(at)
-		next.revision = revision
-		return next, ok && at.revision < revision
+func (l *ledger) change(began, ended time.Duration, c Change, text string, do func(stand) (stand, bool)) {
+	l.add(began, ended, fmt.Sprintf("at revision %d %s", c.Revision, text), func(at stand) (stand, bool) {
+		next, ok := do(at)
+		next.revision = c.Revision
+		return next, ok && at.revision < c.Revision
 	})
 }
 
@@ -175,12 +183,43 @@ func (l *ledger) check() {
 	for _, c := range l.calls {
 		l.addAnswer(c)
 	}
-	switch porcupine.CheckOperationsTimeout(model, l.operations, linearizeFor) {
+	result, info := porcupine.CheckOperationsVerbose(model, l.operations, linearizeFor)
+	switch result {
 	case porcupine.Illegal:
-		l.found(Linear, "there is no order of its %d calls and changes in which all answers are true", len(l.operations))
+		l.found(Linear, "there is no order of its %d calls and changes in which all answers are true: %s",
+			len(l.operations), l.explain(info.PartialLinearizationsOperations()))
 	case porcupine.Unknown:
 		l.found(Linear, "no order of its %d calls and changes was found in %v", len(l.operations), linearizeFor)
 	}
+}
+
+// explain tells where the longest order ends, and what had to come next.
+func (l *ledger) explain(partial [][][]porcupine.Operation) string {
+	var longest []porcupine.Operation
+	for _, order := range partial[0] {
+		if len(order) > len(longest) {
+			longest = order
+		}
+	}
+	type id struct {
+		began, ended int64
+		text         string
+	}
+	of := func(o porcupine.Operation) id { return id{o.Call, o.Return, o.Input.(step).text} }
+	done := make(map[id]bool)
+	at := model.Init()
+	for _, o := range longest {
+		done[of(o)] = true
+		_, at = model.Step(at, o.Input, nil)
+	}
+	open := slices.DeleteFunc(slices.Clone(l.operations), func(o porcupine.Operation) bool { return done[of(o)] })
+	slices.SortFunc(open, func(a, b porcupine.Operation) int { return cmp.Compare(a.Return, b.Return) })
+	var text strings.Builder
+	fmt.Fprintf(&text, "%d come to %+v", len(longest), at)
+	for _, o := range open[:min(len(open), 8)] {
+		fmt.Fprintf(&text, "\n    from %v to %v: %s", time.Duration(o.Call), time.Duration(o.Return), o.Input.(step).text)
+	}
+	return text.String()
 }
 
 // addChanges adds all that has changed, whoever's doing it was.
@@ -192,7 +231,7 @@ func (l *ledger) addChanges(claims map[string]*call, updates map[int64]*call) {
 		case c.Kind == Ownership && c.Deleted:
 			gone := stands.Revision
 			l.account.Expired++
-			l.change(0, c.Told, c.Revision, func(at stand) (stand, bool) {
+			l.change(0, c.Told, c, fmt.Sprintf("%d is gone", gone), func(at stand) (stand, bool) {
 				ok := at.etag == gone
 				at.etag, at.owner = 0, ""
 				return at, ok
@@ -208,12 +247,19 @@ func (l *ledger) addChanges(claims map[string]*call, updates map[int64]*call) {
 				l.own(claim.began, c.Told, c, func(at stand) bool { return at.etag == before || at.etag == 0 })
 			default:
 				claim.wrote = true
-				if claim.outcome == "" && claim.won != c.Revision {
+				ended, won := claim.ended, claim.outcome == "" && claim.won != 0
+				switch {
+				case !won:
+					// It was answered that it has lost, or not at all. A copy that comes late, or whose answer did, may have won
+					// all the same: the store sees to it that it goes again.
+					ended = never
+					l.account.Strays++
+				case claim.won != c.Revision:
 					l.found(Linear, "%s has won %d, as it was told at %v, and took it at revision %d", c.OwnerID, claim.won,
 						claim.ended, c.Revision)
 				}
-				l.own(claim.began, claim.ended, c, func(at stand) bool {
-					known := claim.outcome == "" && claim.Start != -2
+				l.own(claim.began, ended, c, func(at stand) bool {
+					known := won && claim.Start != -2
 					return at.etag == claim.etag && (!known || at.sequence == claim.Start)
 				})
 			}
@@ -224,7 +270,7 @@ func (l *ledger) addChanges(claims map[string]*call, updates map[int64]*call) {
 				continue
 			}
 			update.wrote = true
-			l.change(update.began, update.ended, c.Revision, func(at stand) (stand, bool) {
+			l.change(update.began, min(update.ended, c.Told), c, fmt.Sprintf("%d is written under %d", c.SequenceNumber, update.etag), func(at stand) (stand, bool) {
 				ok := at.etag == update.etag
 				at.sequence, at.fence = c.SequenceNumber, update.etag
 				return at, ok
@@ -235,7 +281,7 @@ func (l *ledger) addChanges(claims map[string]*call, updates map[int64]*call) {
 
 // own adds that an ownership is put.
 func (l *ledger) own(began, ended time.Duration, c Change, may func(stand) bool) {
-	l.change(began, ended, c.Revision, func(at stand) (stand, bool) {
+	l.change(began, min(ended, c.Told), c, c.OwnerID+" takes it", func(at stand) (stand, bool) {
 		ok := may(at)
 		at.etag, at.owner = c.Revision, c.OwnerID
 		return at, ok
@@ -245,7 +291,8 @@ func (l *ledger) own(began, ended time.Duration, c Change, may func(stand) bool)
 // addAnswer adds what a call was told, if that does not stand with what it has changed.
 func (l *ledger) addAnswer(c *call) {
 	tells := func(true func(stand) bool) {
-		l.add(c.began, c.ended, func(at stand) (stand, bool) { return at, true(at) })
+		text := fmt.Sprintf("%s is answered: %s %s %s %d: %q %+v", c.caller, c.Do, c.Owner, c.ETag, c.Sequence, c.outcome, c.listed)
+		l.add(c.began, c.ended, text, func(at stand) (stand, bool) { return at, true(at) })
 	}
 	answered := c.outcome == ""
 	switch {
@@ -255,9 +302,6 @@ func (l *ledger) addAnswer(c *call) {
 		l.found(Linear, "%s was told at %v: %s", c.caller, c.ended, c.outcome)
 	case c.Do == member.Claim && answered && c.won == 0:
 		l.account.Lost++
-		if c.wrote {
-			l.found(Linear, "%s was told at %v that it has lost, and has won", c.Owner, c.ended)
-		}
 		tells(func(at stand) bool { return at.etag != c.etag })
 	case c.Do == member.Claim && answered:
 		l.account.Won++
