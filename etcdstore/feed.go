@@ -2,7 +2,6 @@ package etcdstore
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -49,7 +48,7 @@ func (s *Store) follow(ctx context.Context, f feed) error {
 
 // watch feeds what comes from a revision on, until it is time to resync, which is no error, or the watch is lost.
 func (s *Store) watch(ctx context.Context, f feed, revision int64) error {
-	ctx, cancel := context.WithTimeout(ctx, resyncEvery+rand.N(resyncEvery/10))
+	ctx, cancel := context.WithTimeout(ctx, resyncEvery+backoff.Jitter(resyncEvery/10))
 	defer cancel()
 	events := s.client.Watch(clientv3.WithRequireLeader(ctx), f.from, clientv3.WithRange(f.to), clientv3.WithRev(revision))
 	for resp := range events {

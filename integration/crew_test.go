@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -85,7 +88,12 @@ func (c *crew) end() {
 	}
 	for name, process := range c.members {
 		process.Kill()
-		if c.t.Failed() {
+		switch dir := os.Getenv(reportEnv); {
+		case !c.t.Failed():
+		case dir != "":
+			path := filepath.Join(dir, strings.ToLower(strings.ReplaceAll(c.t.Name(), "/", "."))+"-"+name+".log")
+			require.NoError(c.t, os.WriteFile(path, []byte(process.Log(math.MaxInt)), 0o600))
+		default:
 			c.t.Logf("the last of %s's log:\n%s", name, process.Log(tail))
 		}
 	}

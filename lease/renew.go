@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -126,7 +125,7 @@ func (r *renewer) interval() time.Duration {
 	every := r.term.ttl / renewPart
 	spare := r.term.horizon(0) - r.took
 	every = max(min(every, spare*4/5), r.term.ttl/hurryPart)
-	return every - every/jitterPart + rand.N(2*every/jitterPart+1)
+	return every - every/jitterPart + backoff.Jitter(2*every/jitterPart)
 }
 
 // patience returns how long after a renewal without an answer the next one is sent beside it. The client spreads

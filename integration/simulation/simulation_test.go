@@ -4,9 +4,9 @@
 package simulation
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"hash/fnv"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -69,7 +69,7 @@ type outcome struct {
 	calls      proof.CallAccount
 	violations proof.Violations
 	owned      time.Duration // how long it took, after all was healed, until everything was owned
-	trace      uint64        // of all that happened in etcd, and when
+	trace      []string      // all that happened in etcd, and when
 	story      []string
 }
 
@@ -132,7 +132,7 @@ func (r *run) join() {
 	r.joined++
 	config := &member.Config{
 		OwnerID: fmt.Sprintf("m%d", r.joined), Group: "local/events/members", Partitions: partitions,
-		Stream:          member.Stream{Every: 400 * time.Millisecond, Work: time.Duration(r.random.IntN(20)) * time.Millisecond},
+		Stream:          member.Stream{Every: 400 * time.Millisecond, Stagger: 13_700_001, Work: time.Duration(r.random.IntN(20)) * time.Millisecond},
 		CheckpointEvery: 3, FailOneIn: 1000, ReadBackOneIn: 5, DrainTimeout: 2 * time.Second,
 	}
 	if r.joined%3 == 0 {
@@ -174,6 +174,7 @@ func (r *run) enter(config *member.Config) {
 		})
 	}()
 	r.tell("%s enters, with a clock at %v", a.name, config.ClockRate)
+	r.pass(time.Millisecond)
 }
 
 // living returns those that nobody has ended, of one kind: the first letters of their names.
@@ -211,6 +212,7 @@ func (r *run) conclude(client *clientv3.Client) outcome {
 		recovered, r.owner)
 	for _, a := range r.living("") {
 		a.orders <- member.Rest
+		r.pass(time.Millisecond)
 	}
 	_, err := client.Delete(r.t.Context(), memberPrefix+"control/avoid/", clientv3.WithPrefix()) // which would go in a minute
 	require.NoError(r.t, err)
@@ -220,12 +222,17 @@ func (r *run) conclude(client *clientv3.Client) outcome {
 	after, err := client.Get(r.t.Context(), "rest")
 	require.NoError(r.t, err)
 	check(proof.Rests, after.Header.Revision == before, "revision %d became %d", before, after.Header.Revision)
-	for _, a := range r.actors {
-		a.stop()
+	for _, name := range slices.Sorted(maps.Keys(r.actors)) {
+		r.actors[name].stop()
+		r.pass(10 * time.Millisecond)
 	}
 	for name, a := range r.actors {
-		<-a.ended
-		check(proof.Handled, a.dead || a.err == nil, "%s has failed: %v", name, a.err)
+		select {
+		case <-a.ended:
+			check(proof.Handled, a.dead || a.err == nil, "%s has failed: %v", name, a.err)
+		case <-time.After(time.Hour):
+			panic(fmt.Sprintf("%s does not end:\n%s", name, strings.Join(r.story, "\n")))
+		}
 	}
 	r.pass(time.Second)
 	changes, gaps := r.recorder.Changes(memberPrefix)
@@ -245,11 +252,14 @@ func (r *run) conclude(client *clientv3.Client) outcome {
 	called, more := proof.CheckCalls(proof.Run{
 		Partitions: member.PartitionIDs(callersPartitions), Reports: r.reports[1], Changes: calls,
 	})
-	hash := fnv.New64a()
-	for _, c := range slices.Concat(changes, calls) {
-		fmt.Fprintln(hash, c.Told, c.Revision, c.Kind, c.Partition, c.OwnerID, c.Deleted, c.SequenceNumber)
+	all := slices.Concat(changes, calls)
+	slices.SortStableFunc(all, func(a, b proof.Change) int { return cmp.Compare(a.Revision, b.Revision) })
+	var trace []string
+	for _, c := range all {
+		trace = append(trace, fmt.Sprintf("%v at revision %d: %s of partition %s, by %q, %d (deleted: %v)", c.Told, c.Revision,
+			c.Kind, c.Partition, c.OwnerID, c.SequenceNumber, c.Deleted))
 	}
-	return outcome{account, called, slices.Concat(found, violations, more), owned, hash.Sum64(), r.story}
+	return outcome{account, called, slices.Concat(found, violations, more), owned, trace, r.story}
 }
 
 // isWell reports whether every partition is owned by somebody who lives, and handled.

@@ -3,7 +3,8 @@ package backoff
 
 import (
 	"context"
-	"math/rand/v2"
+	"crypto/rand"
+	"encoding/binary"
 	"time"
 )
 
@@ -21,7 +22,7 @@ func New(least, most time.Duration) *Backoff {
 func (b *Backoff) Next() time.Duration {
 	wait := b.next
 	b.next = min(2*b.next, b.most)
-	return wait - rand.N(wait/2+1)
+	return wait - Jitter(wait/2)
 }
 
 // Wait waits as long as Next says, or until ctx ends, and then returns ctx's error.
@@ -39,4 +40,12 @@ func (b *Backoff) Wait(ctx context.Context) error {
 // Reset starts again from the shortest wait, after a success.
 func (b *Backoff) Reset() {
 	b.next = b.least
+}
+
+// Jitter returns a random duration of up to most, which must not be negative. It uses the one source of chance that a
+// test can fix, so that a simulation with the same seed is the same.
+func Jitter(most time.Duration) time.Duration {
+	var chance [8]byte
+	_, _ = rand.Read(chance[:]) // it never fails
+	return time.Duration(binary.LittleEndian.Uint64(chance[:]) % uint64(most+1)) //nolint:gosec // Not negative.
 }

@@ -71,12 +71,18 @@ type Stream struct {
 	// Every is the time between two events. With 0 there are none.
 	Every time.Duration
 
+	// Stagger is by how much each partition's events are later than those of the partition before.
+	Stagger time.Duration
+
 	// Work is how long the handling of an event takes.
 	Work time.Duration
 }
 
-// at is when an event is there.
-func (s Stream) at(sequence int64) time.Duration { return s.Start + time.Duration(sequence)*s.Every }
+// at is when an event of a partition is there.
+func (s Stream) at(partition string, sequence int64) time.Duration {
+	index, _ := strconv.Atoi(partition)
+	return s.Start + time.Duration(sequence)*s.Every + time.Duration(index)*s.Stagger
+}
 
 const configEnv = "TENURE_TEST_MEMBER"
 

@@ -121,7 +121,7 @@ func (r *tenure) await(ctx context.Context) bool {
 	}
 	var due <-chan time.Time
 	if stream := r.config.Stream; stream.Every > 0 {
-		timer := time.NewTimer(stream.at(r.next) - r.Now())
+		timer := time.NewTimer(stream.at(r.p.ID(), r.next) - r.Now())
 		defer timer.Stop()
 		due = timer.C
 	}
@@ -164,7 +164,7 @@ func outcome(err error) string {
 	switch {
 	case err == nil:
 		return ""
-	case errors.Is(err, etcdstore.ErrOutcomeUnknown), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, etcdstore.ErrOutcomeUnknown), errors.Is(err, context.DeadlineExceeded), errors.Is(err, errTold):
 		return OutcomeUnknown
 	case errors.Is(err, etcdstore.ErrOwnershipLost):
 		return OutcomeLost
@@ -173,6 +173,9 @@ func outcome(err error) string {
 	}
 	return err.Error()
 }
+
+// errTold is the cause with which contexts end when the actor is told to stop.
+var errTold = errors.New("told to stop")
 
 // readTogether is within how long two clocks must be read to count as read at once.
 const readTogether = 100 * time.Microsecond

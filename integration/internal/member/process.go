@@ -109,7 +109,7 @@ const (
 // Tell gives the process an order. One that is paused obeys when it goes on, and one that has exited never does.
 func (p *Process) Tell(order string) { _, _ = io.WriteString(p.orders, order+"\n") }
 
-// Log returns the last lines of what the process has logged.
+// Log returns at most that many of the last lines of what the process has logged.
 func (p *Process) Log(lines int) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

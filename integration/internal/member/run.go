@@ -115,7 +115,10 @@ func run(config *Config) (err error) {
 }
 
 // Play works on a stage until ctx ends, and then leaves the group.
-func Play(ctx context.Context, config *Config, stage *Stage) error {
+func Play(parent context.Context, config *Config, stage *Stage) error {
+	ctx, stop := context.WithCancelCause(context.WithoutCancel(parent))
+	defer stop(nil)
+	defer context.AfterFunc(parent, func() { stop(errTold) })()
 	group, err := etcdstore.ParseGroup(config.Group)
 	if err != nil {
 		return err

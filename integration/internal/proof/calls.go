@@ -215,10 +215,16 @@ func (l *ledger) explain(partial [][][]porcupine.Operation) string {
 	open := slices.DeleteFunc(slices.Clone(l.operations), func(o porcupine.Operation) bool { return done[of(o)] })
 	slices.SortFunc(open, func(a, b porcupine.Operation) int { return cmp.Compare(a.Return, b.Return) })
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d come to %+v", len(longest), at)
-	for _, o := range open[:min(len(open), 8)] {
-		fmt.Fprintf(&text, "\n    from %v to %v: %s", time.Duration(o.Call), time.Duration(o.Return), o.Input.(step).text)
+	const enough = 12
+	list := func(all []porcupine.Operation) {
+		for _, o := range all {
+			fmt.Fprintf(&text, "\n    from %v to %v: %s", time.Duration(o.Call), time.Duration(o.Return), o.Input.(step).text)
+		}
 	}
+	fmt.Fprintf(&text, "%d end with", len(longest))
+	list(longest[max(0, len(longest)-enough):])
+	fmt.Fprintf(&text, "\n  which comes to %+v. Among those left are", at)
+	list(open[:min(len(open), enough)])
 	return text.String()
 }
 
@@ -313,7 +319,9 @@ func (l *ledger) addAnswer(c *call) {
 		if c.wrote {
 			l.found(Linear, "%s was told at %v that %d was refused, and it was written", c.Owner, c.ended, c.Sequence)
 		}
-		tells(func(at stand) bool { return at.etag != c.etag })
+		if !l.released(c) { // or the store itself took it for given up
+			tells(func(at stand) bool { return at.etag != c.etag })
+		}
 	case c.Do == member.Update && answered:
 		l.account.Written++
 		if !c.wrote { // a later one stands for it, that was under way then
