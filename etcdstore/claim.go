@@ -91,11 +91,14 @@ func (s *Store) holdTerm(ctx context.Context) (*lease.Term, func(), error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		s.takeover.RLock()
-		if term.Err() == nil {
-			return term, s.takeover.RUnlock, nil
+		if s.takeover.Acquire(ctx, claimsPart) != nil {
+			return nil, nil, context.Cause(ctx)
 		}
-		s.takeover.RUnlock()
+		release := func() { s.takeover.Release(claimsPart) }
+		if term.Err() == nil {
+			return term, release, nil
+		}
+		release()
 	}
 }
 

@@ -136,13 +136,15 @@ func (h *Holder) ReleaseAll(ctx context.Context) ([]Ownership, error) {
 		return nil, err
 	}
 	defer leave()
-	s.takeover.RLock() // which would give what it takes over new etags
+	if s.takeover.Acquire(ctx, claimsPart) != nil { // a take-over would give what it claims new etags
+		return nil, context.Cause(ctx)
+	}
 	held := s.held()
 	for _, o := range held {
 		etag, _ := parseETag(o.ETag)
 		s.noteReleased(s.keys.key(o.Group, kindOwnership, o.PartitionID), etag)
 	}
-	s.takeover.RUnlock()
+	s.takeover.Release(claimsPart)
 	return held, s.Release(ctx, held...)
 }
 

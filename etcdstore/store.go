@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/tenure-go/tenure/lease"
 )
@@ -24,6 +26,12 @@ type Options struct {
 	// Logger receives what happened to which partition and why. Defaults to no logging.
 	Logger *zap.Logger
 }
+
+// A claim holds one part of Store.takeover, and a take-over all of them.
+const (
+	claimsPart   = 1
+	takeoverPart = math.MaxInt64
+)
 
 // Store keeps ownerships and checkpoints in etcd. It is safe for concurrent use.
 type Store struct {
@@ -39,8 +47,8 @@ type Store struct {
 	nonce string
 	ids   atomic.Uint64
 
-	// takeover is held shared by claims in flight and exclusively by a take-over, which must see what they won.
-	takeover sync.RWMutex
+	// takeover is held in part by claims in flight and as a whole by a take-over, which must see what they won.
+	takeover *semaphore.Weighted
 
 	// unsettled is claims of take-overs that were cut off, which a copy may still win. Guarded by takeover.
 	unsettled []*claim
@@ -90,8 +98,11 @@ func New(client *clientv3.Client, keeper *lease.Keeper, options *Options) (*Stor
 		tenures: make(map[string]*tenure),
 		owners:  make(map[string]seenOwner),
 		strays:  make(map[strayKey]*strayWatch),
-		lives:   lives,
-		end:     end,
+
+		takeover: semaphore.NewWeighted(takeoverPart),
+
+		lives: lives,
+		end:   end,
 	}
 	s.limits.init()
 	s.writer = newWriter(s)

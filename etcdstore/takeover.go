@@ -18,13 +18,15 @@ import (
 // A partition is claimed if its record is still the one that the store last got, or if there is none. Whatever is found
 // otherwise belongs to somebody else by now.
 func (s *Store) takeOver(ctx context.Context, term *lease.Term, cause error) error {
-	s.takeover.Lock() // what claims in flight have won under the old lease counts too
-	defer s.takeover.Unlock()
 	ctx, leave, err := s.enter(ctx)
 	if err != nil {
 		return err
 	}
 	defer leave()
+	if s.takeover.Acquire(ctx, takeoverPart) != nil { // what claims in flight have won under the old lease counts too
+		return context.Cause(ctx)
+	}
+	defer s.takeover.Release(takeoverPart)
 
 	// First, so that nobody sees the partitions of a member that is not there.
 	s.mu.Lock()

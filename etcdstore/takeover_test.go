@@ -247,8 +247,8 @@ func TestClaimsUnderWayCountInATakeOver(t *testing.T) {
 	})
 	begun.Go(func() { takingOver = d.takeOver(soon(t), term, lease.ErrUnreachable) })
 	require.Eventually(t, func() bool { // a take-over that waits keeps others from beginning
-		if d.takeover.TryRLock() {
-			d.takeover.RUnlock()
+		if d.takeover.TryAcquire(claimsPart) {
+			d.takeover.Release(claimsPart)
 			return false
 		}
 		return true

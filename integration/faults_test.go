@@ -3,16 +3,19 @@ package integration_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/tenure-go/tenure/integration/internal/member"
+	"github.com/tenure-go/tenure/integration/internal/proof"
 	"github.com/tenure-go/tenure/internal/faultproxy"
 )
 
@@ -137,14 +140,15 @@ func etcdFaults() []fault {
 					return err
 				})
 			}
+			detail := ""
 			if err := alarm(pb.AlarmRequest_ACTIVATE); err != nil {
-				return nil, "in vain: " + err.Error()
+				detail = "perhaps: " + err.Error()
 			}
+			w.noSpace = append(w.noSpace, proof.Interval{From: member.Now() - time.Second, To: math.MaxInt64})
 			return func() {
-				for alarm(pb.AlarmRequest_DEACTIVATE) != nil {
-					w.t.Log("etcd does not take that there is space again yet")
-				}
-			}, ""
+				require.Eventually(w.t, func() bool { return alarm(pb.AlarmRequest_DEACTIVATE) == nil }, patience, lookAgain)
+				w.noSpace[len(w.noSpace)-1].To = member.Now()
+			}, detail
 		}},
 	}
 }

@@ -55,6 +55,7 @@ type world struct {
 	story  *story
 
 	joined  int
+	noSpace []proof.Interval           // when etcd was out of space
 	ended   map[string]bool            // left or killed
 	anchor  string                     // lives from beginning to end
 	active  map[string]*active         // faults, by what they are about
@@ -283,7 +284,7 @@ func (w *world) conclude(first member.Report) {
 		w.calls.await(name+" exits", func() bool { return hasExited(w.process(name)) })
 	}
 	run, calls := w.run(), w.calls.run()
-	run.Revoked = w.revoked
+	run.Revoked, run.NoSpace = w.revoked, w.noSpace
 	account, violations := proof.Check(run)
 	called, more := proof.CheckCalls(calls)
 	w.story.found = slices.Concat(found, violations, more)
@@ -345,10 +346,8 @@ func (w *world) rest() (found proof.Violations) {
 	after, err := w.client.Get(w.t.Context(), w.prefix)
 	require.NoError(w.t, err)
 	if after.Header.Revision != before {
-		changes, _ := w.crew.etcd.Changes(w.prefix)
-		found = append(found, proof.Violation{Check: proof.Rests, Text: fmt.Sprintf(
-			"revision %d became %d within %v; the last change of the group is %+v", before, after.Header.Revision, 2*ttl,
-			changes[len(changes)-1])})
+		found = append(found, proof.Violation{Check: proof.Rests, Text: fmt.Sprintf("revision %d became %d within %v: %+v",
+			before, after.Header.Revision, 2*ttl, w.crew.etcd.Since(before))})
 	}
 	return found
 }

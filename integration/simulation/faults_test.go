@@ -1,9 +1,11 @@
 package simulation
 
 import (
+	"math"
 	"time"
 
 	"github.com/tenure-go/tenure/integration/internal/member"
+	"github.com/tenure-go/tenure/integration/internal/proof"
 	"github.com/tenure-go/tenure/internal/etcdsim"
 )
 
@@ -42,7 +44,7 @@ func (r *run) something() bool {
 		r.tell("etcd is compacted")
 	case n < 51:
 		out := r.random.IntN(2) == 0
-		r.etcd.SetNoSpace(out)
+		r.setNoSpace(out)
 		r.tell("etcd is out of space: %v", out)
 	case n < 53:
 		r.revoke()
@@ -80,6 +82,18 @@ func (r *run) moveLeader() {
 	paused := time.Duration(r.random.ExpFloat64() * float64(ttl))
 	r.etcd.MoveLeader(paused, deceived...)
 	r.tell("etcd's leader moves; the former one does not know for %v", paused)
+}
+
+func (r *run) setNoSpace(out bool) {
+	r.etcd.SetNoSpace(out)
+	last := len(r.noSpace) - 1
+	open := last >= 0 && r.noSpace[last].To == time.Duration(math.MaxInt64)
+	switch {
+	case out && !open:
+		r.noSpace = append(r.noSpace, proof.Interval{From: r.now(), To: math.MaxInt64})
+	case !out && open:
+		r.noSpace[last].To = r.now()
+	}
 }
 
 // kill ends an actor as a crash does: what it does from now on reaches nobody.

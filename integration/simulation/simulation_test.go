@@ -44,6 +44,7 @@ type run struct {
 	actors   map[string]*actor
 	story    []string
 	revoked  map[string][]time.Duration
+	noSpace  []proof.Interval
 
 	mu      sync.Mutex
 	reports [2]map[string][]member.Report // of members, and of callers
@@ -193,7 +194,7 @@ func (r *run) conclude(client *clientv3.Client) outcome {
 	for _, a := range r.living("") {
 		a.link.Heal()
 	}
-	r.etcd.SetNoSpace(false)
+	r.setNoSpace(false)
 	healed := r.now()
 	r.tell("all is healed")
 	const recovered = 4*ttl + 10*time.Second
@@ -221,7 +222,8 @@ func (r *run) conclude(client *clientv3.Client) outcome {
 	r.pass(ttl)
 	after, err := client.Get(r.t.Context(), "rest")
 	require.NoError(r.t, err)
-	check(proof.Rests, after.Header.Revision == before, "revision %d became %d", before, after.Header.Revision)
+	check(proof.Rests, after.Header.Revision == before, "revision %d became %d: %+v", before, after.Header.Revision,
+		r.recorder.Since(before))
 	for _, name := range slices.Sorted(maps.Keys(r.actors)) {
 		r.actors[name].stop()
 		r.pass(10 * time.Millisecond)
@@ -248,6 +250,7 @@ func (r *run) conclude(client *clientv3.Client) outcome {
 	}
 	account, violations := proof.Check(proof.Run{
 		Partitions: member.PartitionIDs(partitions), Reports: r.reports[0], Changes: changes, Gaps: gaps, Revoked: r.revoked,
+		NoSpace: r.noSpace,
 	})
 	called, more := proof.CheckCalls(proof.Run{
 		Partitions: member.PartitionIDs(callersPartitions), Reports: r.reports[1], Changes: calls,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tenure-go/tenure/etcdstore"
+	"github.com/tenure-go/tenure/lease"
 )
 
 // What a caller does.
@@ -37,6 +38,9 @@ type Call struct {
 
 	// Start is the number of the checkpoint that the winner's claim has found, -1 if there was none.
 	Start int64 `json:"start,omitempty"`
+
+	// Lapsed says that the claim may have been lost because the claimer's lease was gone, whoever had the partition.
+	Lapsed bool `json:"lapsed,omitempty"`
 
 	// Listed is what a listing has returned, by partition.
 	Listed map[string]Listed `json:"listed,omitempty"`
@@ -137,12 +141,17 @@ func (c *caller) claim(ctx context.Context, partition, etag string) {
 			fmt.Sprint(c.chance(1<<30)),
 		Start: -1,
 	}
+	term, err := c.store.Keeper().Term(ctx)
+	if err != nil {
+		return
+	}
 	_ = c.do(call, func(call *Call) error {
 		won, err := c.store.ClaimOwnership(ctx, []etcdstore.Ownership{
 			{Group: c.group, PartitionID: partition, OwnerID: call.Owner, ETag: etag},
 		}, nil)
 		if len(won) == 0 {
 			c.forget(partition, etag)
+			call.Lapsed = err == nil && c.lapsed(ctx, term)
 			return err
 		}
 		call.Won = won[0].ETag
@@ -156,6 +165,12 @@ func (c *caller) claim(ctx context.Context, partition, etag string) {
 		c.known[partition], c.held[partition] = won[0], won[0]
 		return err
 	})
+}
+
+// lapsed reports whether a lease is gone, as far as is known.
+func (c *caller) lapsed(ctx context.Context, term *lease.Term) bool {
+	left, err := c.Client.TimeToLive(ctx, term.ID())
+	return err != nil || left.TTL <= 0
 }
 
 // forget takes what was known of a partition for old.

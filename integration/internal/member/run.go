@@ -132,6 +132,9 @@ func Play(parent context.Context, config *Config, stage *Stage) error {
 	defer done()
 	go a.obey(obeying)
 	keeper, err := lease.NewKeeper(clock.With(ctx, a.clock()), a.Client, &lease.Options{TTL: config.TTL, Logger: a.Logger})
+	if ctx.Err() != nil && err != nil {
+		return nil // told to stop before it began
+	}
 	if err != nil {
 		return err
 	}

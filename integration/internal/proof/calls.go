@@ -250,7 +250,10 @@ func (l *ledger) addChanges(claims map[string]*call, updates map[int64]*call) {
 				l.found(Linear, "%s took it at revision %d and never asked for it", c.OwnerID, c.Revision)
 			case before != 0:
 				l.account.TakenOver++
-				l.own(claim.began, c.Told, c, func(at stand) bool { return at.etag == before || at.etag == 0 })
+				l.own(claim.began, c.Told, c, func(at stand) bool {
+					// What a call of its own has won without being told counts as its own.
+					return at.etag == before || at.etag == 0 || processOf(at.owner) == processOf(c.OwnerID)
+				})
 			default:
 				claim.wrote = true
 				ended, won := claim.ended, claim.outcome == "" && claim.won != 0
@@ -285,6 +288,12 @@ func (l *ledger) addChanges(claims map[string]*call, updates map[int64]*call) {
 	}
 }
 
+// processOf returns the caller whose goroutine claims under that name.
+func processOf(owner string) string {
+	process, _, _ := strings.Cut(owner, ".")
+	return process
+}
+
 // own adds that an ownership is put.
 func (l *ledger) own(began, ended time.Duration, c Change, may func(stand) bool) {
 	l.change(began, min(ended, c.Told), c, c.OwnerID+" takes it", func(at stand) (stand, bool) {
@@ -308,7 +317,9 @@ func (l *ledger) addAnswer(c *call) {
 		l.found(Linear, "%s was told at %v: %s", c.caller, c.ended, c.outcome)
 	case c.Do == member.Claim && answered && c.won == 0:
 		l.account.Lost++
-		tells(func(at stand) bool { return at.etag != c.etag })
+		if !c.Lapsed {
+			tells(func(at stand) bool { return at.etag != c.etag })
+		}
 	case c.Do == member.Claim && answered:
 		l.account.Won++
 		if !c.wrote {

@@ -70,7 +70,7 @@ func Check(run Run) (Account, Violations) {
 		p.checkOwners()
 		p.checkHandlers()
 		p.checkFences()
-		p.checkMoves()
+		p.checkMoves(run.NoSpace)
 		total.Add(p.checkEvents())
 		all = append(all, p.violations...)
 	}
@@ -182,9 +182,12 @@ func (p *partition) checkFences() {
 }
 
 // checkMoves checks that what a handler has handed over is written with the release, and so nothing is repeated.
-func (p *partition) checkMoves() {
+func (p *partition) checkMoves(noSpace []Interval) {
 	for i, t := range p.tenures {
-		if t.Finished == nil || t.Released == nil || t.Released.Outcome != "" {
+		if t.Finished == nil || t.Released == nil || t.Released.Outcome != "" ||
+			slices.ContainsFunc(noSpace, func(i Interval) bool {
+				return t.Finished.At <= i.To && i.From <= t.Released.At
+			}) {
 			continue
 		}
 		next := t.Finished.Sequence + 1

@@ -114,6 +114,18 @@ func (r *Recorder) Changes(group string) (of []Change, gaps []string) {
 	return of, r.missed
 }
 
+// Since returns what is recorded after a revision, of all groups.
+func (r *Recorder) Since(revision int64) (after []Change) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.changes {
+		if c.Revision > revision {
+			after = append(after, c)
+		}
+	}
+	return after
+}
+
 // Stop ends the recording and waits for its goroutine.
 func (r *Recorder) Stop() {
 	r.stop()

@@ -18,7 +18,13 @@ type Run struct {
 
 	// Revoked is when a member's lease was revoked by hand: its handlers run on until it notices.
 	Revoked map[string][]time.Duration
+
+	// NoSpace is when etcd was out of space. A member that leaves then has to leave checkpoints unwritten.
+	NoSpace []Interval
 }
+
+// Interval is a span of time.
+type Interval struct{ From, To time.Duration }
 
 // Violation is something that must not be.
 type Violation struct {
