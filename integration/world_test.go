@@ -56,6 +56,7 @@ type world struct {
 
 	joined  int
 	noSpace []proof.Interval           // when etcd was out of space
+	left    map[string]bool            // told to leave
 	ended   map[string]bool            // left or killed
 	anchor  string                     // lives from beginning to end
 	active  map[string]*active         // faults, by what they are about
@@ -82,7 +83,7 @@ func newWorld(t *testing.T, seed uint64, play string) *world {
 		peers: make(map[string]*faultproxy.Proxy), links: make(map[string][]*faultproxy.Proxy),
 		seed: seed, random: rand.New(rand.NewPCG(seed, 0)),
 		story: newStory(fmt.Sprintf("%s, seed %d", t.Name(), seed)),
-		ended: make(map[string]bool), active: make(map[string]*active), offline: make(map[string]bool),
+		ended: make(map[string]bool), left: make(map[string]bool), active: make(map[string]*active), offline: make(map[string]bool),
 		revoked: make(map[string][]time.Duration),
 	}
 	w.etcd = etcdtest.StartProcessesOf(t, play, 3, etcdtest.Defaults, func(cfg *embed.Config) {
@@ -198,6 +199,7 @@ func (w *world) within(do func(context.Context) error) string {
 // quit ends a process.
 func (w *world) quit(name string, signal syscall.Signal) {
 	w.ended[name] = true
+	w.left[name] = signal == syscall.SIGTERM
 	w.of(name).signal(name, signal)
 }
 
@@ -284,7 +286,7 @@ func (w *world) conclude(first member.Report) {
 		w.calls.await(name+" exits", func() bool { return hasExited(w.process(name)) })
 	}
 	run, calls := w.run(), w.calls.run()
-	run.Revoked, run.NoSpace = w.revoked, w.noSpace
+	run.Revoked, run.NoSpace, run.Left = w.revoked, w.noSpace, w.left
 	account, violations := proof.Check(run)
 	called, more := proof.CheckCalls(calls)
 	w.story.found = slices.Concat(found, violations, more)

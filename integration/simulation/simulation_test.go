@@ -250,7 +250,7 @@ func (r *run) conclude(client *clientv3.Client) outcome {
 	}
 	account, violations := proof.Check(proof.Run{
 		Partitions: member.PartitionIDs(partitions), Reports: r.reports[0], Changes: changes, Gaps: gaps, Revoked: r.revoked,
-		NoSpace: r.noSpace,
+		NoSpace: r.noSpace, Left: r.left(),
 	})
 	called, more := proof.CheckCalls(proof.Run{
 		Partitions: member.PartitionIDs(callersPartitions), Reports: r.reports[1], Changes: calls,
@@ -263,6 +263,15 @@ func (r *run) conclude(client *clientv3.Client) outcome {
 			c.Kind, c.Partition, c.OwnerID, c.SequenceNumber, c.Deleted))
 	}
 	return outcome{account, called, slices.Concat(found, violations, more), owned, trace, r.story}
+}
+
+// left returns who was told to leave.
+func (r *run) left() map[string]bool {
+	left := make(map[string]bool)
+	for name, a := range r.actors {
+		left[name] = a.gone && !a.dead
+	}
+	return left
 }
 
 // isWell reports whether every partition is owned by somebody who lives, and handled.

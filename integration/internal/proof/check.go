@@ -14,6 +14,7 @@ const (
 	OneOwner     = "a partition has one owner, on a lease"                 // G1
 	NoOverlap    = "handlers do not run beside each other"                 // G2
 	Trusted      = "no event begins without trust"                         // G2
+	Bounded      = "trust ends before another owns the partition"          // G2
 	Fenced       = "a checkpoint is its owner's"                           // G3
 	Forward      = "checkpoints do not go back"                            // G3
 	Covered      = "a checkpoint covers what its writer has handled"       // G3
@@ -69,6 +70,7 @@ func Check(run Run) (Account, Violations) {
 		p := &partition{id: id, changes: changes[id], tenures: tenures[id], revoked: run.Revoked}
 		p.checkOwners()
 		p.checkHandlers()
+		p.checkTrust(run.Left)
 		p.checkFences()
 		p.checkMoves(run.NoSpace)
 		total.Add(p.checkEvents())
@@ -119,6 +121,30 @@ func (p *partition) checkHandlers() {
 		if late := t.Late(); len(late) > 0 {
 			p.found(Trusted, "%d events, of which %d was begun at %v, %v after the end of trust, by %v", len(late),
 				late[0].Sequence, late[0].Began, late[0].Began-late[0].Trusted, t)
+		}
+	}
+}
+
+// checkTrust checks that whoever has not given a partition up did not trust in it any more when another owned it,
+// whether it handled an event then or not.
+func (p *partition) checkTrust(left map[string]bool) {
+	for _, t := range p.tenures {
+		next := slices.IndexFunc(p.changes, func(c Change) bool {
+			return c.Kind == Ownership && c.Revision > t.Fence && !c.Deleted && c.OwnerID != t.Member
+		})
+		if t.Released != nil || left[t.Member] || next < 0 {
+			continue
+		}
+		another := p.changes[next]
+		if p.wasRevoked(Overlap{t, &Tenure{Begin: another.Told}}) {
+			continue
+		}
+		for _, r := range t.Events {
+			if r.At < another.Told && r.Trusted > another.Told {
+				p.found(Bounded, "%v trusted in it until %v, and %s owned it at revision %d, which was told at %v", t, r.Trusted,
+					another.OwnerID, another.Revision, another.Told)
+				break
+			}
 		}
 	}
 }

@@ -19,6 +19,9 @@ type Run struct {
 	// Revoked is when a member's lease was revoked by hand: its handlers run on until it notices.
 	Revoked map[string][]time.Duration
 
+	// Left are members that were told to leave: they give up their leases when they do.
+	Left map[string]bool
+
 	// NoSpace is when etcd was out of space. A member that leaves then has to leave checkpoints unwritten.
 	NoSpace []Interval
 }
