@@ -162,6 +162,13 @@ func (e *Etcd) MoveLeader(paused time.Duration, deceived ...*Link) {
 	})
 }
 
+// EndDeception has the former leader know.
+func (e *Etcd) EndDeception() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.staleTill = time.Now()
+}
+
 func (e *Etcd) deceives() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

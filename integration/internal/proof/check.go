@@ -130,13 +130,13 @@ func (p *partition) checkHandlers() {
 func (p *partition) checkTrust(left map[string]bool) {
 	for _, t := range p.tenures {
 		next := slices.IndexFunc(p.changes, func(c Change) bool {
-			return c.Kind == Ownership && c.Revision > t.Fence && !c.Deleted && c.OwnerID != t.Member
+			return c.Kind == Ownership && c.Revision > t.Fence && !c.Deleted
 		})
 		if t.Released != nil || left[t.Member] || next < 0 {
 			continue
 		}
 		another := p.changes[next]
-		if p.wasRevoked(Overlap{t, &Tenure{Begin: another.Told}}) {
+		if another.OwnerID == t.Member || p.wasRevoked(Overlap{t, &Tenure{Begin: another.Told}}) {
 			continue
 		}
 		for _, r := range t.Events {
