@@ -116,11 +116,22 @@ func All() []Defect {
 		}, simulation},
 		{"a handler that does not drain is waited for", []build.Edit{
 			edit("balancer", "run.go", `cutOff = time.After(m.options.DrainTimeout)`, `cutOff = nil`),
-		}, Finder{"balancer", "TestAHandlerThatDoesNotDrainIsCutOff"}},
+		}, simulation},
 		{"a new lease is used without claiming again", []build.Edit{
 			edit("etcdstore", "takeover.go", `	claims := s.claimsToKeep()
 `, `	claims := s.claimsToKeep()[:0]
 `),
+		}, Finder{"etcdstore", "TestConformanceOfTheSimulation"}},
+		{"a member with a new lease is not seen", []build.Edit{
+			edit("etcdstore", "takeover.go", `	for _, p := range presences {`, `	for _, p := range presences[:0] {`),
+		}, simulation},
+		{"a watch that was compacted is given up", []build.Edit{
+			edit("etcdstore", "feed.go", `			s.log.Warn("lost the watch, listing again"`, `			<-ctx.Done()
+			s.log.Warn("lost the watch, listing again"`),
+		}, simulation},
+		{"handlers have no time to stop before trust ends", []build.Edit{
+			edit("balancer", "trust.go", `t := &trust{term: term, grace: grace, owned: owned}`,
+				`t := &trust{term: term, grace: -grace, owned: owned}`),
 		}, simulation},
 		{"compares travel apart from their puts", []build.Edit{
 			edit("etcdstore", "batch.go", `	resp, err := s.send(ctx, all.txn())

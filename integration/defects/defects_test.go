@@ -56,7 +56,7 @@ func look(t *testing.T, binary string, by Finder, budget time.Duration) (found s
 }
 
 var (
-	check    = regexp.MustCompile(`(?m)^\s+(a |no |handlers |every |checkpoints |what |trust |claims, |nothing |etcd is )[^\n]*: `)
+	check    = regexp.MustCompile(`(?m)^        (a |no |handlers |every |checkpoints |what |trust |claims, |nothing |etcd is )[^\n]*: `)
 	failure  = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 	panicked = regexp.MustCompile(`(?m)^panic: .*`)
 )

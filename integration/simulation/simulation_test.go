@@ -32,6 +32,7 @@ const (
 	partitions        = 4
 	callersPartitions = 2
 	ttl               = 5 * time.Second
+	drainTimeout      = 2 * time.Second
 )
 
 // run is a group and callers on a simulated etcd, and what is recorded of them.
@@ -135,7 +136,7 @@ func (r *run) join() {
 	config := &member.Config{
 		OwnerID: fmt.Sprintf("m%d", r.joined), Group: "local/events/members", Partitions: partitions,
 		Stream:          member.Stream{Every: 400 * time.Millisecond, Stagger: 13_700_001, Work: time.Duration(r.random.IntN(20)) * time.Millisecond},
-		CheckpointEvery: 3, FailOneIn: 1000, ReadBackOneIn: 5, DrainTimeout: 2 * time.Second,
+		CheckpointEvery: 3, FailOneIn: 1000, ReadBackOneIn: 5, DrainTimeout: drainTimeout, StubbornOneIn: 10,
 	}
 	if r.joined%3 == 0 {
 		config.Grace = 2 * time.Second
@@ -235,6 +236,16 @@ func (r *run) conclude(client *clientv3.Client) outcome {
 	require.NoError(r.t, err)
 	check(proof.Rests, after.Header.Revision == before, "revision %d became %d: %+v", before, after.Header.Revision,
 		r.recorder.Since(before))
+	held, _ := r.recorder.Changes(callerPrefix) // who have released what they know of
+	stands := make(map[string]bool)
+	for _, c := range held {
+		if c.Kind == proof.Ownership {
+			stands[c.Partition] = !c.Deleted
+		}
+	}
+	for id, owned := range stands {
+		check(proof.Strays, !owned, "partition %s of the callers is still owned", id)
+	}
 	for _, name := range slices.Sorted(maps.Keys(r.actors)) {
 		r.actors[name].stop()
 		r.pass(10 * time.Millisecond)
@@ -250,18 +261,9 @@ func (r *run) conclude(client *clientv3.Client) outcome {
 	r.pass(time.Second)
 	changes, gaps := r.recorder.Changes(memberPrefix)
 	calls, _ := r.recorder.Changes(callerPrefix)
-	owner := make(map[string]bool)
-	for _, c := range calls {
-		if c.Kind == proof.Ownership {
-			owner[c.Partition] = !c.Deleted
-		}
-	}
-	for id, owned := range owner {
-		check(proof.Strays, !owned, "partition %s of the callers is still owned", id)
-	}
 	account, violations := proof.Check(proof.Run{
 		Partitions: member.PartitionIDs(partitions), Reports: r.reports[0], Changes: changes, Gaps: gaps, Revoked: r.revoked,
-		NoSpace: r.noSpace, Left: r.left(),
+		NoSpace: r.noSpace, Left: r.left(), Drain: drainTimeout + time.Second,
 	})
 	called, more := proof.CheckCalls(proof.Run{
 		Partitions: member.PartitionIDs(callersPartitions), Reports: r.reports[1], Changes: calls,

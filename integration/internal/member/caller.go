@@ -96,8 +96,8 @@ func (a *actor) call(ctx context.Context, store *etcdstore.Store) {
 	calling.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTime)
 	defer cancel()
-	for partition, o := range c.held {
-		c.release(last, partition, o)
+	for _, o := range store.Held(a.group) { // also what it has claimed again by itself
+		c.release(last, o.PartitionID, o)
 	}
 	a.report(Report{Kind: Finished})
 	<-ctx.Done()

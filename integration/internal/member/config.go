@@ -36,6 +36,9 @@ type Config struct {
 	// FailOneIn is in how many events a handler fails, or panics, before it handles one. With 0 it never does.
 	FailOneIn int
 
+	// StubbornOneIn is in how many runs of a handler it does not drain when it is asked to. With 0 it always does.
+	StubbornOneIn int
+
 	// ReadBackOneIn is after how many checkpoints one is read from etcd. With 0 none is.
 	ReadBackOneIn int
 

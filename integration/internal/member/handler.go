@@ -14,9 +14,10 @@ import (
 type tenure struct {
 	*actor
 
-	p     *balancer.Partition
-	fence int64
-	next  int64 // event
+	p        *balancer.Partition
+	fence    int64
+	next     int64           // event
+	draining <-chan struct{} // nil where the handler does not drain
 }
 
 // handler handles a partition.
@@ -25,7 +26,10 @@ func (a *actor) handler(ctx context.Context, p *balancer.Partition) error {
 	if err != nil {
 		return err
 	}
-	r := &tenure{actor: a, p: p, fence: fence}
+	r := &tenure{actor: a, p: p, fence: fence, draining: p.Draining()}
+	if a.config.StubbornOneIn > 0 && a.chance(a.config.StubbornOneIn) == 0 {
+		r.draining = nil
+	}
 	if start, found := p.Start(); found {
 		r.next = *start.SequenceNumber + 1
 	}
@@ -111,7 +115,7 @@ func (r *tenure) last() *int64 {
 // await waits until the next event is there. It reports false if there is to be none any more.
 func (r *tenure) await(ctx context.Context) bool {
 	select {
-	case <-r.p.Draining():
+	case <-r.draining:
 		return false
 	default:
 	}
@@ -133,7 +137,7 @@ func (r *tenure) await(ctx context.Context) bool {
 	select {
 	case <-due:
 		return true
-	case <-r.p.Draining():
+	case <-r.draining:
 		return false
 	case <-ended:
 		return false

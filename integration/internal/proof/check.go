@@ -22,6 +22,7 @@ const (
 	Continued    = "a tenure begins where the checkpoint is"               // G5
 	InOrder      = "a handler handles one event after the other"           // G5
 	PlannedMoves = "a planned move repeats nothing"                        // G5
+	Drained      = "a handler that does not drain is cut off in time"      // balancer rule 4
 	NothingLost  = "every event is handled"                                // G5
 	Handled      = "every partition is handled"                            // G6
 	Rests        = "etcd is at rest when the group is"                     // balancer rule 2
@@ -77,6 +78,9 @@ func Check(run Run) (Account, Violations) {
 		all = append(all, p.violations...)
 	}
 	total.Tenures = len(tenures)
+	if run.Drain > 0 {
+		all = append(all, checkDrains(run)...)
+	}
 	answers, violations := checkAnswers(run)
 	total.Add(answers)
 	return total, append(all, violations...)
@@ -279,6 +283,32 @@ func (p *partition) startOf(t *Tenure) int64 {
 		}
 	}
 	return next
+}
+
+// checkDrains checks that handlers that were asked to drain have ended when their time was over.
+func checkDrains(run Run) (found Violations) {
+	type id struct {
+		partition string
+		fence     int64
+	}
+	for name, reports := range run.Reports {
+		asked := make(map[id]time.Duration)
+		for _, r := range reports {
+			key := id{r.Partition, r.Fence}
+			switch since, draining := asked[key]; {
+			case r.Kind == member.Draining:
+				asked[key] = r.At
+			case !draining || r.Kind != member.Handled && r.Kind != member.Returned:
+			case r.At > since+run.Drain:
+				found = append(found, Violation{Drained, fmt.Sprintf("partition %s: %s was asked at %v and is at work at %v",
+					r.Partition, name, since, r.At)})
+				delete(asked, key)
+			case r.Kind == member.Returned:
+				delete(asked, key)
+			}
+		}
+	}
+	return found
 }
 
 // checkAnswers checks that a checkpoint that was acknowledged is in etcd's history, under its fence, and that a read

@@ -22,6 +22,9 @@ type Run struct {
 	// Left are members that were told to leave: they give up their leases when they do.
 	Left map[string]bool
 
+	// Drain is within how long a handler must have returned that was asked to drain. With 0 that is not checked.
+	Drain time.Duration
+
 	// NoSpace is when etcd was out of space. A member that leaves then has to leave checkpoints unwritten.
 	NoSpace []Interval
 }
