@@ -31,12 +31,16 @@ func (r *run) something() bool {
 	case n < 10:
 		r.joinCaller()
 	case n < 35:
-		if !a.wrong {
+		switch {
+		case !a.wrong:
 			return false
+		case n < 15:
+			r.cut(a) // worse
+		default:
+			a.wrong = false
+			a.link.Heal()
+			r.tell("%s is well again", a.name)
 		}
-		a.wrong = false
-		a.link.Heal()
-		r.tell("%s is well again", a.name)
 	case n < 45:
 		r.moveLeader()
 	case n < 48:
@@ -48,14 +52,16 @@ func (r *run) something() bool {
 		r.tell("etcd is out of space: %v", out)
 	case n < 53:
 		r.revoke()
-	case a.wrong || scarce:
+	case scarce && !a.wrong:
 		return false
-	case n < 57:
+	case n < 60:
+		r.kill(a)
+	case a.wrong:
+		return false
+	case n < 64:
 		a.gone = true
 		a.stop()
 		r.tell("%s leaves", a.name)
-	case n < 64:
-		r.kill(a)
 	case n < 68:
 		a.link.Reset()
 		r.tell("%s loses its connections", a.name)

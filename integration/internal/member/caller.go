@@ -118,6 +118,12 @@ func (c *caller) something(ctx context.Context) {
 		c.listCheckpoints(ctx)
 	case holds && n < 25:
 		c.release(ctx, partition, held)
+	case holds && n < 35:
+		var together sync.WaitGroup
+		for range 4 { // which share a transaction, or fold
+			together.Go(func() { c.update(ctx, partition, held) })
+		}
+		together.Wait()
 	case holds && n < 95:
 		c.update(ctx, partition, held)
 	default:
