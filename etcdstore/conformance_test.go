@@ -10,10 +10,10 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 
 	"github.com/tenure-go/tenure/etcdstore"
-	"github.com/tenure-go/tenure/etcdstore/internal/processtest"
 	"github.com/tenure-go/tenure/etcdstore/storetest"
 	"github.com/tenure-go/tenure/internal/etcdsim"
 	"github.com/tenure-go/tenure/internal/etcdtest"
+	"github.com/tenure-go/tenure/internal/processtest"
 	"github.com/tenure-go/tenure/lease"
 )
 

@@ -34,7 +34,12 @@ func TestWhateverHappens(t *testing.T) {
 		require.NoError(t, err)
 	}
 	t.Logf("TENURE_CHAOS_SEED=%d", seed)
-	w := newWorld(t, seed, cast(t))
+	newWorld(t, seed).suffer(lasts)
+}
+
+// suffer lets things go wrong for a while, and checks what was recorded.
+func (w *world) suffer(lasts time.Duration) {
+	w.t.Helper()
 	for range 3 {
 		w.join()
 		w.joinCaller()
@@ -73,24 +78,24 @@ func (w *world) something() bool {
 	case n < 30 && len(w.active) > 0:
 		w.heal(w.anyOf(w.actives()))
 	case n < 42:
-		return w.suffer("etcd's members", "etcd", "", memberFaults())
+		return w.happen("etcd's members", "etcd", "", memberFaults())
 	case n < 54:
-		return w.suffer("etcd", "etcd", "", etcdFaults())
+		return w.happen("etcd", "etcd", "", etcdFaults())
 	case n < 64:
-		return w.suffer("", "an operator", w.anyOf(present), operatorActs())
+		return w.happen("", "an operator", w.anyOf(present), operatorActs())
 	default:
 		name := w.anyOf(slices.Concat(present, callers))
-		return w.suffer(name, name, name, clientFaults())
+		return w.happen(name, name, name, clientFaults())
 	}
 	return true
 }
 
-// suffer has one of the faults happen, unless one of them is active.
-func (w *world) suffer(key, about, victim string, faults []fault) bool {
+// happen has one of the faults happen, unless one of them is active.
+func (w *world) happen(key, about, victim string, faults []fault) bool {
 	f := faults[w.random.IntN(len(faults))]
 	ends := f.name == "is killed" || f.name == "leaves"
 	switch {
-	case w.active[key] != nil,
+	case w.active[key] != nil, w.lacks(f.name),
 		about == victim && w.members[victim] != nil && len(w.well()) <= 2,
 		ends && (victim == w.anchor || w.calls.members[victim] != nil && len(w.living(w.calls)) <= 2):
 		return false

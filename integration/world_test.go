@@ -58,6 +58,7 @@ type world struct {
 	noSpace []proof.Interval           // when etcd was out of space
 	left    map[string]bool            // told to leave
 	ended   map[string]bool            // left or killed
+	lacks   func(fault string) bool    // what cannot be done to this etcd
 	anchor  string                     // lives from beginning to end
 	active  map[string]*active         // faults, by what they are about
 	offline map[string]bool            // clients that cannot be expected to do anything
@@ -77,16 +78,25 @@ const (
 	callersPartitions = 3
 )
 
-func newWorld(t *testing.T, seed uint64, play string) *world {
+func newWorld(t *testing.T, seed uint64) *world {
+	t.Helper()
+	return newWorldOn(t, seed, func(options ...etcdtest.Option) *etcdtest.Processes {
+		return etcdtest.StartProcessesOf(t, cast(t), 3, options...)
+	})
+}
+
+// newWorldOn is newWorld on another etcd.
+func newWorldOn(t *testing.T, seed uint64, start func(...etcdtest.Option) *etcdtest.Processes) *world {
 	t.Helper()
 	w := &world{
 		peers: make(map[string]*faultproxy.Proxy), links: make(map[string][]*faultproxy.Proxy),
 		seed: seed, random: rand.New(rand.NewPCG(seed, 0)),
 		story: newStory(fmt.Sprintf("%s, seed %d", t.Name(), seed)),
 		ended: make(map[string]bool), left: make(map[string]bool), active: make(map[string]*active), offline: make(map[string]bool),
+		lacks:   func(string) bool { return false },
 		revoked: make(map[string][]time.Duration),
 	}
-	w.etcd = etcdtest.StartProcessesOf(t, play, 3, etcdtest.Defaults, func(cfg *embed.Config) {
+	w.etcd = start(etcdtest.Defaults, func(cfg *embed.Config) {
 		cfg.TickMs, cfg.ElectionMs = 50, 500
 		peer := faultproxy.New(t, cfg.ListenPeerUrls[0].Host)
 		w.peers[cfg.Name] = peer
@@ -110,7 +120,7 @@ func newWorld(t *testing.T, seed uint64, play string) *world {
 	})
 	w.calls.etcd = w.crew.etcd
 	t.Cleanup(w.crew.etcd.Stop)
-	w.crew.cast, w.calls.cast = play, play
+	w.crew.cast, w.calls.cast = cast(t), cast(t)
 	t.Cleanup(func() { // before the recorder and the client end
 		if t.Failed() {
 			w.tellAll()

@@ -11,9 +11,9 @@ import (
 
 	"github.com/tenure-go/tenure/etcdstore"
 	"github.com/tenure-go/tenure/etcdstore/eventhubs"
-	"github.com/tenure-go/tenure/etcdstore/internal/processtest"
 	"github.com/tenure-go/tenure/etcdstore/storetest"
 	"github.com/tenure-go/tenure/internal/etcdtest"
+	"github.com/tenure-go/tenure/internal/processtest"
 )
 
 // adapted is the adapter in the types of the conformance suite.

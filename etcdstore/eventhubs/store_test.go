@@ -19,8 +19,8 @@ import (
 
 	"github.com/tenure-go/tenure/etcdstore"
 	"github.com/tenure-go/tenure/etcdstore/eventhubs"
-	"github.com/tenure-go/tenure/etcdstore/internal/processtest"
 	"github.com/tenure-go/tenure/internal/etcdtest"
+	"github.com/tenure-go/tenure/internal/processtest"
 )
 
 const (

@@ -29,7 +29,7 @@ func All() []Defect {
 	return []Defect{
 		{"trust is dated from the receipt of a renewal", []build.Edit{
 			edit("lease", "renew.go", `r.term.confirm(a.sent)`, `r.term.confirm(r.k.now())`),
-		}, simulation},
+		}, Finder{"lease", "TestTrustNeverOutlivesTheLease"}},
 		{"no margin is kept for clocks that differ in rate", []build.Edit{
 			edit("lease", "term.go", `return sent + t.ttl - t.margin`, `return sent + t.ttl`),
 		}, simulation},
@@ -72,7 +72,7 @@ func All() []Defect {
 			edit("etcdstore", "checkpoint.go",
 				`		return []clientv3.Cmp{unchanged(f.lane.ownership, f.etag), unchanged(f.lane.checkpoint, f.chain)}`,
 				`		return []clientv3.Cmp{unchanged(f.lane.ownership, f.etag)}`),
-		}, simulation},
+		}, Finder{"etcdstore", "TestLateCheckpoints"}},
 		{"a claim of unknown outcome counts as lost", []build.Edit{
 			edit("etcdstore", "claim.go", `			failures = append(failures, out.err)
 			unknown++
@@ -124,11 +124,11 @@ func All() []Defect {
 		}, Finder{"etcdstore", "TestConformanceOfTheSimulation"}},
 		{"a member with a new lease is not seen", []build.Edit{
 			edit("etcdstore", "takeover.go", `	for _, p := range presences {`, `	for _, p := range presences[:0] {`),
-		}, simulation},
+		}, Finder{"etcdstore", "TestAPresenceIsMovedBeforeThePartitions"}},
 		{"a watch that was compacted is given up", []build.Edit{
 			edit("etcdstore", "feed.go", `			s.log.Warn("lost the watch, listing again"`, `			<-ctx.Done()
 			s.log.Warn("lost the watch, listing again"`),
-		}, simulation},
+		}, Finder{"etcdstore", "TestMirrorAfterCompaction"}},
 		{"handlers have no time to stop before trust ends", []build.Edit{
 			edit("balancer", "trust.go", `t := &trust{term: term, grace: grace, owned: owned}`,
 				`t := &trust{term: term, grace: -grace, owned: owned}`),

@@ -46,6 +46,6 @@ func (b *Backoff) Reset() {
 // test can fix, so that a simulation with the same seed is the same.
 func Jitter(most time.Duration) time.Duration {
 	var chance [8]byte
-	_, _ = rand.Read(chance[:]) // it never fails
+	_, _ = rand.Read(chance[:])                                                  // it never fails
 	return time.Duration(binary.LittleEndian.Uint64(chance[:]) % uint64(most+1)) //nolint:gosec // Not negative.
 }

@@ -138,6 +138,7 @@ type Processes struct {
 
 type process struct {
 	binary   string
+	server   bool // the binary is etcd's own, which is told with flags
 	settings settings
 
 	mu     sync.Mutex
@@ -162,6 +163,17 @@ func StartProcesses(tb testing.TB, n int, options ...Option) *Processes {
 // StartProcessesOf is [StartProcesses] with another binary, which calls [RunMember] first thing.
 func StartProcessesOf(tb testing.TB, binary string, n int, options ...Option) *Processes {
 	tb.Helper()
+	return startProcesses(tb, binary, false, n, options)
+}
+
+// StartServers is [StartProcesses] with a binary that is an etcd server of any version. Its members cannot be isolated.
+func StartServers(tb testing.TB, binary string, n int, options ...Option) *Processes {
+	tb.Helper()
+	return startProcesses(tb, binary, true, n, options)
+}
+
+func startProcesses(tb testing.TB, binary string, server bool, n int, options []Option) *Processes {
+	tb.Helper()
 	p := &Processes{tb: tb}
 	tb.TempDir() // so that it is removed after the members have stopped
 	tb.Cleanup(func() {
@@ -172,7 +184,7 @@ func StartProcessesOf(tb testing.TB, binary string, n int, options ...Option) *P
 	for try := 1; ; try++ {
 		p.members = nil
 		for _, cfg := range configure(tb, n, options) {
-			p.members = append(p.members, &process{binary: binary, settings: settings{
+			p.members = append(p.members, &process{binary: binary, server: server, settings: settings{
 				Name: cfg.Name, Dir: cfg.Dir, Token: cfg.InitialClusterToken, Cluster: cfg.InitialCluster,
 				ClientURL: cfg.ListenClientUrls[0].String(), PeerURL: cfg.ListenPeerUrls[0].String(),
 				AdvertisePeerURL: cfg.AdvertisePeerUrls[0].String(),
@@ -320,6 +332,9 @@ func (m *process) start() (ready func() error, err error) {
 	}
 	cmd := exec.Command(m.binary)
 	cmd.Env = append(os.Environ(), memberEnv+"="+string(encoded))
+	if m.server {
+		cmd = exec.Command(m.binary, m.settings.flags()...)
+	}
 	cmd.SysProcAttr = dieWithParent()
 	stderr := &strings.Builder{}
 	cmd.Stderr = stderr
@@ -346,6 +361,9 @@ func (m *process) start() (ready func() error, err error) {
 		close(exited)
 	}()
 	m.cmd, m.stdin, m.stderr, m.exited = cmd, stdin, stderr, exited
+	if m.server {
+		go awaitServing(m.settings.ClientURL, serving, exited)
+	}
 	return func() error {
 		select {
 		case <-serving:
@@ -356,6 +374,44 @@ func (m *process) start() (ready func() error, err error) {
 			return fmt.Errorf("%s is not ready after %v", m.settings.Name, startTimeout)
 		}
 	}, nil
+}
+
+// flags are settings as etcd's own command takes them.
+func (s *settings) flags() []string {
+	return []string{
+		"--name=" + s.Name, "--data-dir=" + s.Dir, "--initial-cluster-token=" + s.Token,
+		"--initial-cluster=" + s.Cluster, "--initial-cluster-state=" + s.State, "--log-level=error",
+		"--listen-client-urls=" + s.ClientURL, "--advertise-client-urls=" + s.ClientURL,
+		"--listen-peer-urls=" + s.PeerURL, "--initial-advertise-peer-urls=" + s.AdvertisePeerURL,
+		fmt.Sprintf("--heartbeat-interval=%d", s.TickMs), fmt.Sprintf("--election-timeout=%d", s.ElectionMs),
+	}
+}
+
+// awaitServing closes serving when a server answers, unless it has exited.
+func awaitServing(endpoint string, serving chan<- struct{}, exited <-chan struct{}) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-exited:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
+	if err != nil {
+		return // it does not become ready, which is told
+	}
+	defer func() { _ = client.Close() }()
+	for ctx.Err() == nil {
+		attempt, stop := context.WithTimeout(ctx, statusTimeout)
+		_, err := client.Get(attempt, "ready") // which takes a quorum
+		stop()
+		if err == nil {
+			close(serving)
+			return
+		}
+	}
 }
 
 func (m *process) kill() {

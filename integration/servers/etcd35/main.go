@@ -1,0 +1,10 @@
+// Command etcd35 is etcd 3.5, for tests against the servers that people have.
+package main
+
+import (
+	"os"
+
+	"go.etcd.io/etcd/server/v3/etcdmain"
+)
+
+func main() { etcdmain.Main(os.Args) }
