@@ -297,6 +297,15 @@ func (p *Processes) Stop(i int) {
 // Dir returns the folder with the i-th member's data.
 func (p *Processes) Dir(i int) string { return p.members[i].settings.Dir }
 
+// RestoreFlags are what etcdutl has to be told to restore a snapshot as the i-th member.
+func (p *Processes) RestoreFlags(i int) []string {
+	s := p.members[i].settings
+	return []string{
+		"--name=" + s.Name, "--data-dir=" + s.Dir, "--initial-cluster=" + s.Cluster,
+		"--initial-cluster-token=" + s.Token, "--initial-advertise-peer-urls=" + s.AdvertisePeerURL,
+	}
+}
+
 // RestartAll starts all members again with their data and ports, after killing those that run.
 func (p *Processes) RestartAll() {
 	p.tb.Helper()

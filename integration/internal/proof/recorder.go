@@ -29,8 +29,15 @@ const everything = "\x00"
 // Record records what etcd holds under a prefix; under "" all, and then no revision may be missing. now tells the time,
 // and see is called with what is new.
 func Record(client *clientv3.Client, prefix string, now func() time.Duration, see func([]Change)) *Recorder {
+	return RecordFrom(client, prefix, 1, now, see)
+}
+
+// RecordFrom is [Record] from after a revision on.
+func RecordFrom(
+	client *clientv3.Client, prefix string, revision int64, now func() time.Duration, see func([]Change),
+) *Recorder {
 	ctx, stop := context.WithCancel(context.Background())
-	r := &Recorder{stop: stop, stopped: make(chan struct{}), changed: make(chan struct{}), revision: 1}
+	r := &Recorder{stop: stop, stopped: make(chan struct{}), changed: make(chan struct{}), revision: revision}
 	from, to := prefix, clientv3.WithPrefix()
 	if prefix == "" {
 		from, to = everything, clientv3.WithFromKey()
@@ -39,7 +46,7 @@ func Record(client *clientv3.Client, prefix string, now func() time.Duration, se
 		defer close(r.stopped)
 		for lost := error(nil); ctx.Err() == nil && !errors.Is(lost, rpctypes.ErrCompacted); {
 			// It ends where the member that is watched has no leader.
-			events := client.Watch(clientv3.WithRequireLeader(ctx), from, to, clientv3.WithRev(r.Told()+1))
+			events := client.Watch(clientv3.WithRequireLeader(ctx), from, to, clientv3.WithRev(max(r.Told()+1, 1)))
 			for response := range events {
 				if lost = response.Err(); lost != nil {
 					break
