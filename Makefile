@@ -13,7 +13,7 @@ CHAOS ?= 10m
 TURNS ?= 20
 
 # Modules of their own, for what users of the libraries should not depend on.
-NESTED := integration/compare balancer/eventhubs/example/processor
+NESTED := integration/compare balancer/eventhubs/example/processor integration/servers/etcd35 integration/servers/etcd36
 
 .DEFAULT_GOAL := help
 

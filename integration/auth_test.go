@@ -21,7 +21,9 @@ func TestAuthenticationIsSwitchedOn(t *testing.T) {
 	t.Parallel()
 	const root = "root" // user, role and password
 	etcd := etcdtest.StartProcessesOf(t, cast(t), 1, func(cfg *embed.Config) { cfg.AuthTokenTTL = 1 })
-	client := etcdtest.NewClient(t, etcd.Endpoints(), func(cfg *clientv3.Config) { cfg.Username, cfg.Password = root, root })
+	client := etcdtest.NewClient(t, etcd.Endpoints(), func(cfg *clientv3.Config) {
+		cfg.Username, cfg.Password = root, root
+	})
 	c := crewOf(t, client, etcd.Endpoints(), "local/events/auth", 16, func(config *member.Config) { config.User = root })
 	c.cast = cast(t)
 	c.etcd = proof.Record(client, c.prefix, member.Now, c.follow)

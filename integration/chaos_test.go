@@ -106,7 +106,7 @@ func (w *world) happen(key, about, victim string, faults []fault) bool {
 		w.story.counts[about+" "+f.name]++
 	}
 	heal, detail := f.inject(w, victim)
-	w.story.tell("%s %s: %s", about, f.name, detail)
+	w.story.tellf("%s %s: %s", about, f.name, detail)
 	if heal != nil {
 		w.active[key] = &active{fault: f, about: about, heal: heal}
 	}

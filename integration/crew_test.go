@@ -56,7 +56,8 @@ func newCrew(t *testing.T, endpoints []string, partitions int, change ...func(*m
 
 // crewOf is newCrew for a group whose records somebody else records.
 func crewOf(
-	t *testing.T, client *clientv3.Client, endpoints []string, group string, partitions int, change ...func(*member.Config),
+	t *testing.T, client *clientv3.Client, endpoints []string, group string, partitions int,
+	change ...func(*member.Config),
 ) *crew {
 	t.Helper()
 	c := &crew{

@@ -64,9 +64,9 @@ func builder(command string, edits ...build.Edit) func() (string, error) {
 	}
 }
 
-func built(t *testing.T, make func() (string, error)) string {
+func built(t *testing.T, build func() (string, error)) string {
 	t.Helper()
-	path, err := make()
+	path, err := build()
 	require.NoError(t, err)
 	return path
 }

@@ -21,7 +21,8 @@ import (
 func TestEtcdIsRestoredFromAnOlderSnapshot(t *testing.T) {
 	t.Parallel()
 	tool := filepath.Join(t.TempDir(), "etcdutl")
-	built, err := exec.Command("go", "build", "-C", "servers/etcdutl", "-o", tool, "go.etcd.io/etcd/etcdutl/v3").CombinedOutput()
+	build := exec.Command("go", "build", "-C", "servers/etcdutl", "-o", tool, "go.etcd.io/etcd/etcdutl/v3")
+	built, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", built)
 	etcd := etcdtest.StartProcessesOf(t, cast(t), 1)
 	c := newCrew(t, etcd.Endpoints(), 16)

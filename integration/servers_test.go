@@ -18,15 +18,16 @@ import (
 	"github.com/tenure-go/tenure/internal/processtest"
 )
 
-// The servers that people have besides the one that everything else is tested with: what a store promises holds on them,
-// and nothing goes wrong on them when other things do.
+// The servers that people have besides the one that everything else is tested with: what a store promises holds on
+// them, and nothing goes wrong on them when other things do.
 func TestServersThatPeopleHave(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"etcd35", "etcd36"} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			server := filepath.Join(t.TempDir(), version)
-			built, err := exec.Command("go", "build", "-C", filepath.Join("servers", version), "-o", server, ".").CombinedOutput()
+			build := exec.Command("go", "build", "-C", filepath.Join("servers", version), "-o", server, ".")
+			built, err := build.CombinedOutput()
 			require.NoError(t, err, "%s", built)
 			t.Run("conformance", func(t *testing.T) {
 				t.Parallel()

@@ -3,7 +3,6 @@ package integration_test
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,11 +36,11 @@ func newStory(title string) *story {
 	return &story{title: title, began: member.Now(), counts: make(map[string]int)}
 }
 
-func (s *story) tell(format string, args ...any) {
+func (s *story) tellf(format string, args ...any) {
 	s.entries = append(s.entries, entry{member.Now() - s.began, fmt.Sprintf(format, args...)})
 }
 
-func (s *story) sum(format string, args ...any) {
+func (s *story) sumf(format string, args ...any) {
 	s.summary = append(s.summary, fmt.Sprintf(format, args...))
 }
 
@@ -58,14 +57,13 @@ func (s *story) write(t *testing.T, name string, changes []proof.Change) string 
 	require.NoError(t, os.MkdirAll(dir, 0o750))
 	path, err := filepath.Abs(filepath.Join(dir, name+".txt"))
 	require.NoError(t, err)
-	file, err := os.Create(path)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, file.Close()) }()
-	s.print(file, changes)
+	var text strings.Builder
+	s.print(&text, changes)
+	require.NoError(t, os.WriteFile(path, []byte(text.String()), 0o600))
 	return path
 }
 
-func (s *story) print(to io.Writer, changes []proof.Change) {
+func (s *story) print(to *strings.Builder, changes []proof.Change) {
 	heading := func(text string) { fmt.Fprintf(to, "\n%s\n%s\n", text, strings.Repeat("-", len(text))) }
 	fmt.Fprintf(to, "%s\n%s\n", s.title, strings.Repeat("=", len(s.title)))
 	for _, line := range s.summary {
@@ -100,7 +98,7 @@ const columns = 100
 
 // printOwners draws a line for each partition, with the owner's letter at each moment. Somebody who owned it twice in a
 // row may have lost it in between.
-func (s *story) printOwners(to io.Writer, changes []proof.Change) {
+func (s *story) printOwners(to *strings.Builder, changes []proof.Change) {
 	type at struct {
 		told  time.Duration
 		owner string

@@ -68,6 +68,7 @@ type world struct {
 // active is a fault that has not been healed.
 type active struct {
 	fault
+
 	about string
 	heal  func()
 }
@@ -92,7 +93,8 @@ func newWorldOn(t *testing.T, seed uint64, start func(...etcdtest.Option) *etcdt
 		peers: make(map[string]*faultproxy.Proxy), links: make(map[string][]*faultproxy.Proxy),
 		seed: seed, random: rand.New(rand.NewPCG(seed, 0)),
 		story: newStory(fmt.Sprintf("%s, seed %d", t.Name(), seed)),
-		ended: make(map[string]bool), left: make(map[string]bool), active: make(map[string]*active), offline: make(map[string]bool),
+		ended: make(map[string]bool), left: make(map[string]bool), offline: make(map[string]bool),
+		active:  make(map[string]*active),
 		lacks:   func(string) bool { return false },
 		revoked: make(map[string][]time.Duration),
 	}
@@ -115,12 +117,12 @@ func newWorldOn(t *testing.T, seed uint64, start func(...etcdtest.Option) *etcdt
 		config.Callers, config.CallPause = 3, 20*time.Millisecond
 	})
 	w.crew.etcd = proof.Record(client, "", member.Now, func(changes []proof.Change) {
-		w.crew.follow(changes)
+		w.follow(changes)
 		w.calls.follow(changes)
 	})
 	w.calls.etcd = w.crew.etcd
 	t.Cleanup(w.crew.etcd.Stop)
-	w.crew.cast, w.calls.cast = cast(t), cast(t)
+	w.cast, w.calls.cast = cast(t), cast(t)
 	t.Cleanup(func() { // before the recorder and the client end
 		if t.Failed() {
 			w.tellAll()
@@ -140,7 +142,7 @@ func (w *world) enter(c *crew, name string) {
 	// Some clocks are fast or slow, within the margin.
 	c.config.ClockRate = []float64{1, 1, 1.01, 0.99}[w.random.IntN(4)]
 	c.start(name)
-	w.story.tell("%s starts, with a clock at %v", name, c.config.ClockRate)
+	w.story.tellf("%s starts, with a clock at %v", name, c.config.ClockRate)
 }
 
 func (w *world) join() {
@@ -237,7 +239,7 @@ func (w *world) calm() {
 	took := member.Now() - healed
 	w.story.healed = append(w.story.healed, took)
 	w.awaitShared(names...)
-	w.story.tell("all is healed: everything is owned after %v, and shared by %d members and handled after %v",
+	w.story.tellf("all is healed: everything is owned after %v, and shared by %d members and handled after %v",
 		took.Round(time.Millisecond), len(names), (member.Now() - healed).Round(time.Millisecond))
 }
 
@@ -254,7 +256,7 @@ func (w *world) heal(about string) {
 	a := w.active[about]
 	delete(w.active, about)
 	a.heal()
-	w.story.tell("ends: %s %s", a.about, a.name)
+	w.story.tellf("ends: %s %s", a.about, a.name)
 }
 
 // vitals asks a process what it holds.
@@ -281,7 +283,7 @@ func (w *world) conclude(first member.Report) {
 	var found proof.Violations
 	found = append(found, w.rest()...)
 	last := w.vitals(w.anchor)
-	w.story.sum("%s: %d goroutines and %d KiB at first, %d and %d KiB in the end", w.anchor,
+	w.story.sumf("%s: %d goroutines and %d KiB at first, %d and %d KiB in the end", w.anchor,
 		first.Goroutines, first.Heap>>10, last.Goroutines, last.Heap>>10)
 	const moreGoroutines, moreHeap = 20, 8 << 20
 	if last.Goroutines > first.Goroutines+moreGoroutines || last.Heap > first.Heap+moreHeap {
@@ -300,13 +302,13 @@ func (w *world) conclude(first member.Report) {
 	account, violations := proof.Check(run)
 	called, more := proof.CheckCalls(calls)
 	w.story.found = slices.Concat(found, violations, more)
-	w.story.sum("%d events, %d of them handled again; %d checkpoints written, %d answered, %d refused, %d unknown",
+	w.story.sumf("%d events, %d of them handled again; %d checkpoints written, %d answered, %d refused, %d unknown",
 		account.Events, account.Repeated, account.Checkpoints, account.Answered, account.Refused, account.Unknown)
-	w.story.sum("%d calls of the store: %d claims won, %d lost; %d checkpoints, %d refused; %d outcomes unknown; "+
+	w.story.sumf("%d calls of the store: %d claims won, %d lost; %d checkpoints, %d refused; %d outcomes unknown; "+
 		"%d taken over, %d ended", called.Calls, called.Won, called.Lost, called.Written, called.Refused, called.Unknown,
 		called.TakenOver, called.Expired)
 	if len(w.story.healed) > 0 {
-		w.story.sum("owned again after %v at most, of %d times that all was healed",
+		w.story.sumf("owned again after %v at most, of %d times that all was healed",
 			slices.Max(w.story.healed).Round(time.Millisecond), len(w.story.healed))
 	}
 	w.t.Logf("%v\n%s", w.story.counts, strings.Join(w.story.summary, "\n"))
@@ -338,7 +340,9 @@ func (w *world) rest() (found proof.Violations) {
 	}
 	for _, name := range w.living(w.calls) {
 		w.calls.await(name+" has released what it held", func() bool {
-			return slices.ContainsFunc(newest(w.calls.reports[name]), func(r member.Report) bool { return r.Kind == member.Finished })
+			return slices.ContainsFunc(newest(w.calls.reports[name]), func(r member.Report) bool {
+				return r.Kind == member.Finished
+			})
 		})
 	}
 	w.calls.await(proof.Strays, func() bool { return len(w.calls.shares()) == 0 })

@@ -1,6 +1,6 @@
-// Package defects holds defects: changes of the source that break what is promised, to show that the checks would notice.
-// They are texts that are put in place of others when tests are built, so that the code itself has no switches. One that
-// does not fit the code any more fails its test.
+// Package defects holds defects: changes of the source that break what is promised, to show that the checks would
+// notice. They are texts that are put in place of others when tests are built, so that the code itself has no
+// switches. One that does not fit the code any more fails its test.
 package defects
 
 import "github.com/tenure-go/tenure/integration/internal/build"
@@ -20,8 +20,8 @@ var (
 	simulation = Finder{"integration/simulation", "TestSimulatedGroups"}
 )
 
-func edit(of, file, old, new string) build.Edit {
-	return build.Edit{Package: of, File: file, Old: old, New: new}
+func edit(of, file, before, after string) build.Edit {
+	return build.Edit{Package: of, File: file, Old: before, New: after}
 }
 
 // All returns all defects.

@@ -21,6 +21,7 @@ const budgetEnv = "TENURE_DEFECTS"
 
 // Every defect is found by the test that is to find it. What has found it, and how fast, is printed.
 func TestDefectsAreFound(t *testing.T) {
+	t.Parallel()
 	if os.Getenv(budgetEnv) == "" {
 		t.Skip("make defects looks for them: each is built into a test of its own")
 	}
@@ -56,7 +57,8 @@ func look(t *testing.T, binary string, by Finder, budget time.Duration) (found s
 }
 
 var (
-	check    = regexp.MustCompile(`(?m)^        (a |no |handlers |every |checkpoints |what |trust |claims, |nothing |etcd is )[^\n]*: `)
+	check = regexp.MustCompile(
+		`(?m)^ {8}(a|no|handlers|every|checkpoints|what|trust|claims,|nothing|etcd is) [^\n]*: `)
 	failure  = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 	panicked = regexp.MustCompile(`(?m)^panic: .*`)
 )

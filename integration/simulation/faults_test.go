@@ -39,17 +39,17 @@ func (r *run) something() bool {
 		default:
 			a.wrong = false
 			a.link.Heal()
-			r.tell("%s is well again", a.name)
+			r.tellf("%s is well again", a.name)
 		}
 	case n < 45:
 		r.moveLeader()
 	case n < 48:
 		r.etcd.Compact()
-		r.tell("etcd is compacted")
+		r.tellf("etcd is compacted")
 	case n < 51:
 		out := r.random.IntN(2) == 0
 		r.setNoSpace(out)
-		r.tell("etcd is out of space: %v", out)
+		r.tellf("etcd is out of space: %v", out)
 	case n < 53:
 		r.revoke()
 	case scarce && !a.wrong:
@@ -61,14 +61,14 @@ func (r *run) something() bool {
 	case n < 64:
 		a.gone = true
 		a.stop()
-		r.tell("%s leaves", a.name)
+		r.tellf("%s leaves", a.name)
 	case n < 68:
 		a.link.Reset()
-		r.tell("%s loses its connections", a.name)
+		r.tellf("%s loses its connections", a.name)
 	case n < 72:
 		by := time.Duration(r.random.ExpFloat64() * float64(ttl))
 		a.orders <- member.StepClock + by.String()
-		r.tell("%s's clock is set forward by %v", a.name, by)
+		r.tellf("%s's clock is set forward by %v", a.name, by)
 	default:
 		a.wrong = true
 		r.cut(a)
@@ -82,12 +82,12 @@ func (r *run) moveLeader() {
 	for _, a := range r.living("") {
 		if r.random.IntN(2) == 0 {
 			deceived = append(deceived, a.link)
-			r.tell("%s will talk to the former leader", a.name)
+			r.tellf("%s will talk to the former leader", a.name)
 		}
 	}
 	paused := time.Duration(r.random.ExpFloat64() * float64(ttl))
 	r.etcd.MoveLeader(paused, deceived...)
-	r.tell("etcd's leader moves; the former one does not know for %v", paused)
+	r.tellf("etcd's leader moves; the former one does not know for %v", paused)
 }
 
 func (r *run) setNoSpace(out bool) {
@@ -110,7 +110,7 @@ func (r *run) kill(a *actor) {
 	a.link.Cut(etcdsim.ToServer)
 	a.link.Cut(etcdsim.ToClient)
 	a.stop()
-	r.tell("%s is killed", a.name)
+	r.tellf("%s is killed", a.name)
 }
 
 // revoke takes a member's lease away. That breaks what is promised of its handlers, until it notices.
@@ -123,27 +123,27 @@ func (r *run) revoke() {
 	}
 	r.revoked[m.name] = append(r.revoked[m.name], r.now())
 	r.etcd.Revoke(lease)
-	r.tell("%s's lease is revoked by hand", m.name)
+	r.tellf("%s's lease is revoked by hand", m.name)
 }
 
 func (r *run) cut(a *actor) {
 	switch r.random.IntN(5) {
 	case 0:
 		a.link.Cut(etcdsim.ToServer)
-		r.tell("%s is not heard", a.name)
+		r.tellf("%s is not heard", a.name)
 	case 1:
 		a.link.Cut(etcdsim.ToClient)
-		r.tell("%s hears nothing", a.name)
+		r.tellf("%s hears nothing", a.name)
 	case 2:
 		a.link.Cut(etcdsim.ToServer)
 		a.link.Cut(etcdsim.ToClient)
-		r.tell("%s is cut off", a.name)
+		r.tellf("%s is cut off", a.name)
 	case 3:
 		a.link.Refuse()
-		r.tell("%s is refused", a.name)
+		r.tellf("%s is refused", a.name)
 	case 4:
 		by := time.Duration(r.random.Int64N(int64(ttl / 3)))
 		a.link.Delay(by)
-		r.tell("%s's link takes %v each way", a.name, by)
+		r.tellf("%s's link takes %v each way", a.name, by)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/cryptotest"
@@ -51,7 +52,7 @@ func TestSimulatedGroups(t *testing.T) {
 // replayed simulates with all chance coming from the seed.
 func replayed(t *testing.T, seed uint64) (result outcome) {
 	t.Helper()
-	t.Run(fmt.Sprint(seed), func(t *testing.T) {
+	t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 		runtime.GC()
 		cryptotest.SetGlobalRandom(t, seed)
 		result = simulate(t, seed)

@@ -216,7 +216,7 @@ func (e *Etcd) expire() {
 // serve waits until a request is due, while there is no leader if need be, and has it done with nothing beside it.
 // Requests that come at the same moment are served in an order that depends on what they are about.
 func (e *Etcd) serve(about uint64, do func(*pb.ResponseHeader) error) (*pb.ResponseHeader, error) {
-	time.Sleep(time.Duration(e.chance(about) % 100_000))
+	<-time.After(time.Duration(e.chance(about) % 100_000))
 	for {
 		e.mu.Lock()
 		electing := e.electing

@@ -32,7 +32,7 @@ func TestLeasesExpireInTheBubblesTime(t *testing.T) {
 		_, err = client.Put(ctx, "b", "1")
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		link.Heal()
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		got, err := client.Get(t.Context(), "b")
 		require.NoError(t, err)
 		require.Len(t, got.Kvs, 1, "a late copy lands")

@@ -7,7 +7,6 @@ import (
 	"io"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/pkg/v3/traceutil"
 	"go.etcd.io/etcd/server/v3/etcdserver/txn"
@@ -34,6 +33,7 @@ func failure(err error) error {
 // keys serves keys and values.
 type keys struct {
 	pb.UnimplementedKVServer
+
 	etcd *Etcd
 }
 
@@ -200,6 +200,7 @@ func (k *keys) Compact(_ context.Context, r *pb.CompactionRequest) (*pb.Compacti
 // leases serves leases.
 type leases struct {
 	pb.UnimplementedLeaseServer
+
 	etcd *Etcd
 }
 
@@ -319,6 +320,7 @@ func (l *leases) LeaseTimeToLive(_ context.Context, r *pb.LeaseTimeToLiveRequest
 // watches serves watches.
 type watches struct {
 	pb.UnimplementedWatchServer
+
 	etcd *Etcd
 }
 
@@ -372,7 +374,9 @@ func (w *watches) answer(stream pb.Watch_WatchServer, watching mvcc.WatchStream,
 		id, err := watching.Watch(stream.Context(), mvcc.WatchID(create.GetWatchId()), create.GetKey(), end,
 			create.GetStartRevision())
 		if err != nil {
-			return stream.Send(&pb.WatchResponse{Header: header, WatchId: -1, Canceled: true, CancelReason: err.Error(), Created: true})
+			return stream.Send(&pb.WatchResponse{
+				Header: header, WatchId: -1, Canceled: true, CancelReason: err.Error(), Created: true,
+			})
 		}
 		return stream.Send(&pb.WatchResponse{Header: header, WatchId: int64(id), Created: true})
 	}
@@ -392,15 +396,14 @@ func (w *watches) response(told mvcc.WatchResponse) *pb.WatchResponse {
 		Header:  &pb.ResponseHeader{ClusterId: 1, MemberId: 1, Revision: told.Revision},
 		WatchId: int64(told.WatchID), CompactRevision: told.CompactRevision, Canceled: told.CompactRevision != 0,
 	}
-	for i := range told.Events {
-		resp.Events = append(resp.Events, (*mvccpb.Event)(told.Events[i]))
-	}
+	resp.Events = append(resp.Events, told.Events...)
 	return resp
 }
 
 // maintenance serves the status, as far as it is asked for.
 type maintenance struct {
 	pb.UnimplementedMaintenanceServer
+
 	etcd *Etcd
 }
 

@@ -1,6 +1,6 @@
-// Package build builds commands of this module for tests, as they are or with changes of their source: of this module's
-// or of a dependency's. No file is touched: the go command is told to read other ones (its -overlay and -modfile). So what only tests
-// need, such as defects that checks have to find, stays out of the code.
+// Package build builds commands of this module for tests, as they are or with changes of the source, of this module's
+// or of a dependency's. No file is touched: the go command is told to read other ones (its -overlay and -modfile). So
+// what only tests need, such as defects that checks have to find, stays out of the code.
 package build
 
 import (
@@ -148,7 +148,9 @@ func (s sources) replace(dir string, modules []string) (string, error) {
 		return "", err
 	}
 	modfile := filepath.Join(dir, "go.mod")
-	for from, to := range map[string]string{ours: modfile, filepath.Join(filepath.Dir(ours), "go.sum"): filepath.Join(dir, "go.sum")} {
+	for from, to := range map[string]string{
+		ours: modfile, filepath.Join(filepath.Dir(ours), "go.sum"): filepath.Join(dir, "go.sum"),
+	} {
 		text, err := os.ReadFile(from)
 		if err == nil {
 			err = os.WriteFile(to, text, 0o600)

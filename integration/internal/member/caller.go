@@ -143,9 +143,8 @@ func (c *caller) do(call Call, do func(*Call) error) error {
 
 func (c *caller) claim(ctx context.Context, partition, etag string) {
 	call := Call{
-		Do: Claim, Partition: partition, ETag: etag, Owner: fmt.Sprintf("%s.%d", c.name, c.calls.Load()) + "." +
-			fmt.Sprint(c.chance(1<<30)),
-		Start: -1,
+		Do: Claim, Partition: partition, ETag: etag, Start: -1,
+		Owner: fmt.Sprintf("%s.%d.%d", c.name, c.calls.Load(), c.chance(1<<30)),
 	}
 	term, err := c.store.Keeper().Term(ctx)
 	if err != nil {

@@ -103,6 +103,7 @@ func callsOf(run Run, account *CallAccount) map[string][]*call {
 			case member.Called:
 				delete(open, r.Call.ID)
 				add(r)
+			default:
 			}
 		}
 		for _, c := range open { // the process was killed
@@ -124,7 +125,7 @@ type ledger struct {
 	ended      map[int64]time.Duration // by the number of a checkpoint: when its call returned
 }
 
-func (l *ledger) found(check, format string, args ...any) {
+func (l *ledger) foundf(check, format string, args ...any) {
 	l.violations = append(l.violations, Violation{check, "partition " + l.id + ": " + fmt.Sprintf(format, args...)})
 }
 
@@ -146,8 +147,10 @@ type step struct {
 var model = porcupine.Model{
 	Init: func() any { return stand{sequence: -1} },
 	Step: func(state, input, _ any) (bool, any) {
-		next, ok := input.(step).do(state.(stand))
-		return ok, next
+		s, isStep := input.(step)
+		at, isStand := state.(stand)
+		next, ok := s.do(at)
+		return ok && isStep && isStand, next
 	},
 }
 
@@ -185,11 +188,12 @@ func (l *ledger) check() {
 	}
 	result, info := porcupine.CheckOperationsVerbose(model, l.operations, linearizeFor)
 	switch result {
+	case porcupine.Ok:
 	case porcupine.Illegal:
-		l.found(Linear, "there is no order of its %d calls and changes in which all answers are true: %s",
+		l.foundf(Linear, "there is no order of its %d calls and changes in which all answers are true: %s",
 			len(l.operations), l.explain(info.PartialLinearizationsOperations()))
 	case porcupine.Unknown:
-		l.found(Linear, "no order of its %d calls and changes was found in %v", len(l.operations), linearizeFor)
+		l.foundf(Linear, "no order of its %d calls and changes was found in %v", len(l.operations), linearizeFor)
 	}
 }
 
@@ -205,7 +209,11 @@ func (l *ledger) explain(partial [][][]porcupine.Operation) string {
 		began, ended int64
 		text         string
 	}
-	of := func(o porcupine.Operation) id { return id{o.Call, o.Return, o.Input.(step).text} }
+	textOf := func(o porcupine.Operation) string {
+		s, _ := o.Input.(step)
+		return s.text
+	}
+	of := func(o porcupine.Operation) id { return id{o.Call, o.Return, textOf(o)} }
 	done := make(map[id]bool)
 	at := model.Init()
 	for _, o := range longest {
@@ -218,7 +226,7 @@ func (l *ledger) explain(partial [][][]porcupine.Operation) string {
 	const enough = 12
 	list := func(all []porcupine.Operation) {
 		for _, o := range all {
-			fmt.Fprintf(&text, "\n    from %v to %v: %s", time.Duration(o.Call), time.Duration(o.Return), o.Input.(step).text)
+			fmt.Fprintf(&text, "\n    from %v to %v: %s", time.Duration(o.Call), time.Duration(o.Return), textOf(o))
 		}
 	}
 	fmt.Fprintf(&text, "%d end with", len(longest))
@@ -247,7 +255,7 @@ func (l *ledger) addChanges(claims map[string]*call, updates map[int64]*call) {
 			latest[c.OwnerID], stands = c.Revision, c
 			switch {
 			case claim == nil:
-				l.found(Linear, "%s took it at revision %d and never asked for it", c.OwnerID, c.Revision)
+				l.foundf(Linear, "%s took it at revision %d and never asked for it", c.OwnerID, c.Revision)
 			case before != 0:
 				l.account.TakenOver++
 				l.own(claim.began, c.Told, c, func(at stand) bool {
@@ -264,7 +272,7 @@ func (l *ledger) addChanges(claims map[string]*call, updates map[int64]*call) {
 					ended = never
 					l.account.Strays++
 				case claim.won != c.Revision:
-					l.found(Linear, "%s has won %d, as it was told at %v, and took it at revision %d", c.OwnerID, claim.won,
+					l.foundf(Linear, "%s has won %d, as it was told at %v, and took it at revision %d", c.OwnerID, claim.won,
 						claim.ended, c.Revision)
 				}
 				l.own(claim.began, ended, c, func(at stand) bool {
@@ -275,11 +283,12 @@ func (l *ledger) addChanges(claims map[string]*call, updates map[int64]*call) {
 		case c.Kind == Checkpoint:
 			update := updates[c.SequenceNumber]
 			if update == nil {
-				l.found(Linear, "checkpoint %d was written at revision %d by nobody", c.SequenceNumber, c.Revision)
+				l.foundf(Linear, "checkpoint %d was written at revision %d by nobody", c.SequenceNumber, c.Revision)
 				continue
 			}
 			update.wrote = true
-			l.change(update.began, min(update.ended, c.Told), c, fmt.Sprintf("%d is written under %d", c.SequenceNumber, update.etag), func(at stand) (stand, bool) {
+			text := fmt.Sprintf("%d is written under %d", c.SequenceNumber, update.etag)
+			l.change(update.began, min(update.ended, c.Told), c, text, func(at stand) (stand, bool) {
 				ok := at.etag == update.etag
 				at.sequence, at.fence = c.SequenceNumber, update.etag
 				return at, ok
@@ -305,16 +314,17 @@ func (l *ledger) own(began, ended time.Duration, c Change, may func(stand) bool)
 
 // addAnswer adds what a call was told, if that does not stand with what it has changed.
 func (l *ledger) addAnswer(c *call) {
-	tells := func(true func(stand) bool) {
-		text := fmt.Sprintf("%s is answered: %s %s %s %d: %q %+v", c.caller, c.Do, c.Owner, c.ETag, c.Sequence, c.outcome, c.listed)
-		l.add(c.began, c.ended, text, func(at stand) (stand, bool) { return at, true(at) })
+	tells := func(holds func(stand) bool) {
+		text := fmt.Sprintf("%s is answered: %s %s %s %d: %q %+v",
+			c.caller, c.Do, c.Owner, c.ETag, c.Sequence, c.outcome, c.listed)
+		l.add(c.began, c.ended, text, func(at stand) (stand, bool) { return at, holds(at) })
 	}
 	answered := c.outcome == ""
 	switch {
 	case c.outcome == member.OutcomeConflict:
-		l.found(Linear, "%s was told of another writer at %v, and there is none", c.caller, c.ended)
+		l.foundf(Linear, "%s was told of another writer at %v, and there is none", c.caller, c.ended)
 	case c.outcome != "" && c.outcome != member.OutcomeLost && c.outcome != member.OutcomeUnknown:
-		l.found(Linear, "%s was told at %v: %s", c.caller, c.ended, c.outcome)
+		l.foundf(Linear, "%s was told at %v: %s", c.caller, c.ended, c.outcome)
 	case c.Do == member.Claim && answered && c.won == 0:
 		l.account.Lost++
 		if !c.Lapsed {
@@ -323,12 +333,12 @@ func (l *ledger) addAnswer(c *call) {
 	case c.Do == member.Claim && answered:
 		l.account.Won++
 		if !c.wrote {
-			l.found(Linear, "%s was told at %v that it has won, and has not", c.Owner, c.ended)
+			l.foundf(Linear, "%s was told at %v that it has won, and has not", c.Owner, c.ended)
 		}
 	case c.Do == member.Update && c.outcome == member.OutcomeLost:
 		l.account.Refused++
 		if c.wrote {
-			l.found(Linear, "%s was told at %v that %d was refused, and it was written", c.Owner, c.ended, c.Sequence)
+			l.foundf(Linear, "%s was told at %v that %d was refused, and it was written", c.Owner, c.ended, c.Sequence)
 		}
 		if !l.released(c) { // or the store itself took it for given up
 			tells(func(at stand) bool { return at.etag != c.etag })
@@ -368,7 +378,7 @@ func (l *ledger) checkLate(updates map[int64]*call) {
 			returned = landed.gaveUp
 		}
 		if before := first[landed.etag]; before != nil && returned != 0 && returned < before.began {
-			l.found(LateCopy, "checkpoint %d, given up at %v, has landed at revision %d after %d, which was begun at %v",
+			l.foundf(LateCopy, "checkpoint %d, given up at %v, has landed at revision %d after %d, which was begun at %v",
 				landed.Sequence, returned, c.Revision, before.Sequence, before.began)
 		}
 		if before := first[landed.etag]; before == nil || landed.began > before.began {

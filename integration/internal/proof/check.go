@@ -51,7 +51,7 @@ type written struct {
 	first bool   // the first under that fence
 }
 
-func (p *partition) found(check, format string, args ...any) {
+func (p *partition) foundf(check, format string, args ...any) {
 	p.violations = append(p.violations, Violation{check, "partition " + p.id + ": " + fmt.Sprintf(format, args...)})
 }
 
@@ -94,15 +94,15 @@ func (p *partition) checkOwners() {
 		switch c.Kind {
 		case Ownership:
 			if !c.Deleted && !free && owner.OwnerID != "" && owner.OwnerID != c.OwnerID {
-				p.found(OneOwner, "%s took it at revision %d while %s owned it", c.OwnerID, c.Revision, owner.OwnerID)
+				p.foundf(OneOwner, "%s took it at revision %d while %s owned it", c.OwnerID, c.Revision, owner.OwnerID)
 			}
 			if !c.Deleted && !c.Leased {
-				p.found(OneOwner, "%s's ownership at revision %d has no lease", c.OwnerID, c.Revision)
+				p.foundf(OneOwner, "%s's ownership at revision %d has no lease", c.OwnerID, c.Revision)
 			}
 			owner, free, first = c, c.Deleted, true
 		case Checkpoint:
 			if c.Deleted {
-				p.found(Forward, "its checkpoint was deleted at revision %d", c.Revision)
+				p.foundf(Forward, "its checkpoint was deleted at revision %d", c.Revision)
 				continue
 			}
 			w := written{Change: c, first: first}
@@ -118,12 +118,12 @@ func (p *partition) checkOwners() {
 func (p *partition) checkHandlers() {
 	for _, overlap := range Overlaps(p.tenures) {
 		if !p.wasRevoked(overlap) {
-			p.found(NoOverlap, "%v", overlap)
+			p.foundf(NoOverlap, "%v", overlap)
 		}
 	}
 	for _, t := range p.tenures {
 		if late := t.Late(); len(late) > 0 {
-			p.found(Trusted, "%d events, of which %d was begun at %v, %v after the end of trust, by %v", len(late),
+			p.foundf(Trusted, "%d events, of which %d was begun at %v, %v after the end of trust, by %v", len(late),
 				late[0].Sequence, late[0].Began, late[0].Began-late[0].Trusted, t)
 		}
 	}
@@ -145,7 +145,7 @@ func (p *partition) checkTrust(left map[string]bool) {
 		}
 		for _, r := range t.Events {
 			if r.At < another.Told && r.Trusted > another.Told {
-				p.found(Bounded, "%v trusted in it until %v, and %s owned it at revision %d, which was told at %v", t, r.Trusted,
+				p.foundf(Bounded, "%v trusted in it until %v, and %s owned it at revision %d, which was told at %v", t, r.Trusted,
 					another.OwnerID, another.Revision, another.Told)
 				break
 			}
@@ -193,11 +193,11 @@ func (p *partition) checkFences() {
 	last := int64(-1)
 	for _, w := range p.checkpoints {
 		if w.SequenceNumber < last {
-			p.found(Forward, "from %d to %d at revision %d, by %s", last, w.SequenceNumber, w.Revision, w.OwnerID)
+			p.foundf(Forward, "from %d to %d at revision %d, by %s", last, w.SequenceNumber, w.Revision, w.OwnerID)
 		}
 		last = w.SequenceNumber
 		if w.owner != w.OwnerID {
-			p.found(Fenced, "%q wrote %d at revision %d, when %q was the owner",
+			p.foundf(Fenced, "%q wrote %d at revision %d, when %q was the owner",
 				w.OwnerID, w.SequenceNumber, w.Revision, w.owner)
 			continue
 		}
@@ -205,7 +205,7 @@ func (p *partition) checkFences() {
 			return t.Member == w.owner && t.Fence == w.fence &&
 				t.Events[0].Sequence <= w.SequenceNumber && w.SequenceNumber <= t.last()
 		}) {
-			p.found(Covered, "%q wrote %d at revision %d under fence %d and did not handle it",
+			p.foundf(Covered, "%q wrote %d at revision %d under fence %d and did not handle it",
 				w.owner, w.SequenceNumber, w.Revision, w.fence)
 		}
 	}
@@ -223,7 +223,7 @@ func (p *partition) checkMoves(noSpace []Interval) {
 		next := t.Finished.Sequence + 1
 		for _, later := range p.tenures[i+1:] {
 			if first := later.Events[0].Sequence; first < next {
-				p.found(PlannedMoves, "%v had handled up to %d, and %v began with %d", t, next-1, later, first)
+				p.foundf(PlannedMoves, "%v had handled up to %d, and %v began with %d", t, next-1, later, first)
 			}
 			break
 		}
@@ -238,12 +238,12 @@ func (p *partition) checkEvents() Account {
 	for _, t := range p.tenures {
 		next := p.startOf(t)
 		if first := t.Events[0].Sequence; first != next {
-			p.found(Continued, "%v began with %d instead of %d", t, first, next)
+			p.foundf(Continued, "%v began with %d instead of %d", t, first, next)
 			next = first
 		}
 		for _, event := range t.Events {
 			if event.Sequence != next {
-				p.found(InOrder, "%v handled %d when %d was next", t, event.Sequence, next)
+				p.foundf(InOrder, "%v handled %d when %d was next", t, event.Sequence, next)
 			}
 			next = event.Sequence + 1
 			if handled[event.Sequence] {
@@ -254,13 +254,13 @@ func (p *partition) checkEvents() Account {
 	}
 	for sequence := range int64(len(handled)) {
 		if !handled[sequence] {
-			p.found(NothingLost, "event %d was left out", sequence)
+			p.foundf(NothingLost, "event %d was left out", sequence)
 			break
 		}
 	}
 	account.Events = int64(len(handled))
 	if account.Events == 0 {
-		p.found(Handled, "no event of it was")
+		p.foundf(Handled, "no event of it was")
 		return account
 	}
 	last := int64(-1)
@@ -268,7 +268,7 @@ func (p *partition) checkEvents() Account {
 		last = p.checkpoints[n-1].SequenceNumber
 	}
 	if last >= account.Events {
-		p.found(NothingLost, "its last checkpoint is %d, and %d events were handled", last, account.Events)
+		p.foundf(NothingLost, "its last checkpoint is %d, and %d events were handled", last, account.Events)
 	}
 	account.Unsaved = account.Events - 1 - last
 	return account
@@ -334,7 +334,7 @@ func checkAnswers(run Run) (account Account, found Violations) {
 	for name, reports := range run.Reports {
 		for _, r := range reports {
 			key := under{r.Partition, r.Fence}
-			written, any := highest[key]
+			written, ever := highest[key]
 			switch {
 			case r.Kind == member.ReadBack:
 				if r.Found < r.Sequence {
@@ -349,7 +349,7 @@ func checkAnswers(run Run) (account Account, found Violations) {
 				account.Refused++
 			default:
 				account.Answered++
-				if !any || written < r.Sequence {
+				if !ever || written < r.Sequence {
 					found = append(found, Violation{Acknowledged, fmt.Sprintf(
 						"partition %s: %s was told at %v that %d is written under fence %d; etcd has had no more than %d",
 						r.Partition, name, r.At, r.Sequence, r.Fence, written)})

@@ -74,6 +74,7 @@ type Account struct {
 	Tenures     int
 }
 
+// Add adds what is in b.
 func (a *Account) Add(b Account) {
 	a.Events += b.Events
 	a.Repeated += b.Repeated
