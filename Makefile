@@ -7,8 +7,10 @@ GOLANGCI_LINT         := $(shell go env GOPATH)/bin/golangci-lint
 FUZZTIME ?= 10s
 # How many trials the long targets run.
 TRIALS ?= 200
-# How long chaos lasts.
-CHAOS ?= 10m
+# How long chaos and the simulation last.
+DURATION ?= 10m
+# How long a simulation may look for one defect.
+BUDGET ?= 60s
 # How many turns the benchmarks that report ratios take.
 TURNS ?= 20
 
@@ -34,11 +36,13 @@ build-others: ## Compile for the other systems: all of it for macOS, the librari
 demo: ## Share partitions on an etcd of its own while processes join, leave, die and wake (40 s)
 	go run ./cmd/tenure demo
 
+# The simulation runs on one processor, and as much of it as there is time for: the race detector has its code elsewhere.
 # Members' processes are held to limits of time, so nothing else runs beside them. Most tests wait most of the time, and
 # so more of a package's run at once than there are processors.
 .PHONY: test
 test: ## Run all tests under the race detector
-	go test -race -timeout 20m -parallel 4 $$(go list ./... | grep -v /integration$$)
+	go test -race -timeout 20m -parallel 4 $$(go list ./... | grep -v '/integration\(/simulation\)\?$$')
+	go test -timeout 20m ./integration/simulation
 	go test -race -timeout 20m -parallel 4 ./integration
 	cd integration/compare && go test ./...
 
@@ -59,12 +63,15 @@ tools: ## Install the pinned golangci-lint unless it is there
 	@$(GOLANGCI_LINT) version 2>/dev/null | grep -qF ' $(GOLANGCI_LINT_VERSION:v%=%) ' || \
 		go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 
+# A package's targets, each for FUZZTIME.
+FUZZED := ./etcdstore ./cmd/tenure/internal/supervise
+
 .PHONY: fuzz
-fuzz: ## Fuzz the keys and values, each target for FUZZTIME (10s)
-	@set -e; for target in $$(go test -list '^Fuzz' ./etcdstore | grep '^Fuzz'); do \
+fuzz: ## Fuzz all that is parsed: keys, etags, values, control records, what workers write; each for FUZZTIME (10s)
+	@set -e; for package in $(FUZZED); do for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
 		echo "$$target"; \
-		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./etcdstore; \
-	done
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$package; \
+	done; done
 
 .PHONY: bench
 bench: ## Measure the store beside plain etcd, TURNS (20) turns each, then everything else, then the plan beside Kafka's
@@ -80,9 +87,23 @@ lease-trials: ## Race terms against etcd's expiry over a failing network, TRIALS
 late-copies: ## Let late copies of claims and checkpoints arrive, TRIALS (200) of each
 	TENURE_LATE_COPIES=$(TRIALS) go test -v -count 1 -timeout 4h -run '^TestLate' ./etcdstore
 
+# What a run of make chaos did and what came of it is told in a file here, with the logs of all processes if it failed.
+REPORTS ?= $(CURDIR)/bin/reports
+
 .PHONY: chaos
-chaos: ## Let members and etcd fail at random for CHAOS (10m), and check all that they did
-	TENURE_CHAOS=$(CHAOS) go test -v -count 1 -timeout 4h -run '^TestWhateverHappens$$' ./integration
+chaos: ## Let everything fail at random, for DURATION (10m), by SEED if one is given, and check all that was done
+	@mkdir -p $(REPORTS)
+	TENURE_CHAOS=$(DURATION) TENURE_CHAOS_SEED=$(SEED) TENURE_CHAOS_REPORTS=$(REPORTS) \
+		go test -v -count 1 -timeout 12h -run '^TestWhateverHappens$$' ./integration
+
+.PHONY: simulate
+simulate: ## Run simulated groups for DURATION (10m), or the one with SEED
+	TENURE_SIMULATE=$(DURATION) TENURE_SIMULATE_SEED=$(SEED) \
+		go test -count 1 -timeout 12h -v -run '^TestSimulatedGroups$$' ./integration/simulation | grep -v '^ *\(---\|===\) '
+
+.PHONY: defects
+defects: ## Put each of the seeded defects into the code and see that it is found (6 min)
+	TENURE_DEFECTS=$(BUDGET) go test -v -count 1 -timeout 2h -parallel 2 ./integration/defects
 
 .PHONY: ci
 ci: ## Do what continuous integration does

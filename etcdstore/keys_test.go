@@ -1,6 +1,7 @@
 package etcdstore
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -194,4 +195,25 @@ func BenchmarkParseKey(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// An etag reads back as what it was written from, and nothing else is one.
+func FuzzETag(f *testing.F) {
+	for _, seed := range []string{"", "0", "1", "01", "+1", "-1", "9223372036854775807", "9223372036854775808", "1e3", "１"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, etag string) {
+		revision, ok := parseETag(etag)
+		switch {
+		case etag == "":
+			require.True(t, ok)
+			require.Zero(t, revision)
+		case ok:
+			require.Positive(t, revision)
+			require.Equal(t, etag, formatETag(revision))
+		default:
+			n, err := strconv.ParseInt(etag, 10, 64)
+			require.True(t, err != nil || n < 1 || strconv.FormatInt(n, 10) != etag)
+		}
+	})
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // chaosFor is how long things go wrong. TENURE_CHAOS sets it, as a duration.
-const chaosFor = 60 * time.Second
+const chaosFor = 90 * time.Second
 
 // Whatever happens to members, callers, etcd and all that is between them, in an order that the seed decides: no
 // handlers run beside each other, no event begins without trust or is left out, no checkpoint goes back or is lost,

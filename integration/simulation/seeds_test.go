@@ -59,19 +59,3 @@ func replayed(t *testing.T, seed uint64) (result outcome) {
 	})
 	return result
 }
-
-// A run with the same seed is the same run.
-func TestASeedReplays(t *testing.T) {
-	const seeds = 6
-	first := rand.Uint64()
-	for seed := first; seed < first+seeds; seed++ {
-		once, again := replayed(t, seed), replayed(t, seed)
-		require.Equal(t, once.story, again.story, "seed %d", seed)
-		for i := range min(len(once.trace), len(again.trace)) {
-			if once.trace[i] != again.trace[i] {
-				t.Errorf("seed %d: after %d changes\n%s\n%s", seed, i, once.trace[i], again.trace[i])
-				break
-			}
-		}
-	}
-}
