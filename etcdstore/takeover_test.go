@@ -266,6 +266,24 @@ func TestClaimsUnderWayCountInATakeOver(t *testing.T) {
 	require.Equal(t, int64(term.ID()), resp.Kvs[0].Lease)
 }
 
+// A take-over that waits for claims under way does not outlast its context: the keeper may be closing, or have lost the
+// next lease as well.
+func TestATakeOverWaitsNoLongerThanItMay(t *testing.T) {
+	t.Parallel()
+	d, _, term, won := takeOverTest(t)
+	returned := d.dropAnswers(t, 1, func() {
+		_, err := d.ClaimOwnership(soon(t), claimsOf(d.group, "owner", []string{"more"}), nil)
+		require.NoError(t, err)
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, d.takeOver(ctx, term, lease.ErrUnreachable), context.DeadlineExceeded)
+	d.road.deliver()
+	returned.Wait()
+	require.NoError(t, d.takeOver(soon(t), term, lease.ErrUnreachable))
+	require.ElementsMatch(t, append(idsOf(won), "more"), idsOf(d.held()))
+}
+
 // TestAnotherClusterIsForgotten leads a store to another etcd, whose revisions are far behind.
 func TestAnotherClusterIsForgotten(t *testing.T) {
 	t.Parallel()

@@ -215,6 +215,10 @@ func (w *world) quit(name string, signal syscall.Signal) {
 	w.of(name).signal(name, signal)
 }
 
+// recovery is how soon everything must be owned again when all is healed: a lease's time and a second (G6), and before
+// that an election, connections that are made again, and the patience with members that do not take what is theirs.
+const recovery = ttl + time.Second + 5*time.Second
+
 // calm heals everything, waits until all that lives shares all partitions, and tells how long that took.
 func (w *world) calm() {
 	w.t.Helper()
@@ -237,6 +241,9 @@ func (w *world) calm() {
 		return owned == w.config.Partitions
 	})
 	took := member.Now() - healed
+	if took > recovery {
+		w.story.found = append(w.story.found, proof.Violation{Check: proof.Recovered, Text: took.String()})
+	}
 	w.story.healed = append(w.story.healed, took)
 	w.awaitShared(names...)
 	w.story.tellf("all is healed: everything is owned after %v, and shared by %d members and handled after %v",
@@ -301,7 +308,7 @@ func (w *world) conclude(first member.Report) {
 	run.Revoked, run.NoSpace, run.Left = w.revoked, w.noSpace, w.left
 	account, violations := proof.Check(run)
 	called, more := proof.CheckCalls(calls)
-	w.story.found = slices.Concat(found, violations, more)
+	w.story.found = slices.Concat(w.story.found, found, violations, more)
 	w.story.sumf("%d events, %d of them handled again; %d checkpoints written, %d answered, %d refused, %d unknown",
 		account.Events, account.Repeated, account.Checkpoints, account.Answered, account.Refused, account.Unknown)
 	w.story.sumf("%d calls of the store: %d claims won, %d lost; %d checkpoints, %d refused; %d outcomes unknown; "+

@@ -287,11 +287,19 @@ func (p *Processes) Kill(i int) {
 	p.members[i].kill()
 }
 
-// Stop ends the i-th member in good order, in which a leader hands its leadership over, and waits until it is gone.
+// stopTimeout is how long a member may take to stop.
+const stopTimeout = 10 * time.Second
+
+// Stop ends the i-th member in good order, in which a leader hands its leadership over, and waits until it is gone. A
+// member that cannot, as others do not answer it, is killed after a while.
 func (p *Processes) Stop(i int) {
 	p.tb.Helper()
 	p.Signal(i, syscall.SIGTERM)
-	<-p.members[i].exited
+	select {
+	case <-p.members[i].exited:
+	case <-time.After(stopTimeout):
+	}
+	p.Kill(i)
 }
 
 // Dir returns the folder with the i-th member's data.

@@ -25,6 +25,7 @@ const (
 	Drained      = "a handler that does not drain is cut off in time"      // balancer rule 4
 	NothingLost  = "every event is handled"                                // G5
 	Handled      = "every partition is handled"                            // G6
+	Recovered    = "everything is owned soon after all is healed"          // G6
 	Rests        = "etcd is at rest when the group is"                     // balancer rule 2
 	Leaks        = "memory and goroutines come back to where they started" //
 	Linear       = "claims, checkpoints and reads are linearizable"        // callers
