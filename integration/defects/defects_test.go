@@ -16,6 +16,14 @@ import (
 	"github.com/tenure-go/tenure/integration/internal/build"
 )
 
+// Whoever changes what a defect changes has to think it over.
+func TestDefectsFitTheCode(t *testing.T) {
+	t.Parallel()
+	for _, defect := range All() {
+		require.NoError(t, build.Fits(defect.Edits...), defect.Name)
+	}
+}
+
 // budget is how long a test looks for a defect. TENURE_DEFECTS sets it, as a duration, and has the defects looked for.
 const budgetEnv = "TENURE_DEFECTS"
 
@@ -65,11 +73,12 @@ var (
 
 // whatFailed returns the check that a simulation names, or the test that has failed, or the panic.
 func whatFailed(out string) string {
-	for _, pattern := range []*regexp.Regexp{check, panicked} {
-		if match := pattern.FindString(out); match != "" {
-			name, _, _ := strings.Cut(strings.TrimSpace(match), ":")
-			return name
-		}
+	if match := check.FindString(out); match != "" {
+		name, _, _ := strings.Cut(strings.TrimSpace(match), ":")
+		return name
+	}
+	if match := panicked.FindString(out); match != "" {
+		return match
 	}
 	all := failure.FindAllStringSubmatch(out, -1)
 	if len(all) == 0 {

@@ -4,6 +4,7 @@
 package build
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,6 +45,17 @@ func Test(dir, tested string, edits ...Edit) (string, error) {
 		return "", fmt.Errorf("build the tests of %s: %w", tested, err)
 	}
 	return binary, nil
+}
+
+// Fits reports what does not fit the source any more.
+func Fits(edits ...Edit) error {
+	ours := make(sources)
+	for _, e := range edits {
+		if err := ours.edit(path.Join(cmp.Or(e.Module, module), e.Package), e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func run(dir string, edits []Edit, verb string, args ...string) error {
