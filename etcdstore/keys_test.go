@@ -199,7 +199,9 @@ func BenchmarkParseKey(b *testing.B) {
 
 // An etag reads back as what it was written from, and nothing else is one.
 func FuzzETag(f *testing.F) {
-	for _, seed := range []string{"", "0", "1", "01", "+1", "-1", "9223372036854775807", "9223372036854775808", "1e3", "１"} {
+	for _, seed := range []string{
+		"", "0", "1", "01", "+1", "-1", "9223372036854775807", "9223372036854775808", "1e3", "１",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, etag string) {

@@ -198,11 +198,9 @@ func (w *world) well() []string {
 	return slices.DeleteFunc(w.present(), func(name string) bool { return w.offline[name] })
 }
 
-// within calls etcd for as long as that takes little time. What an operator does may be in vain.
+// within is try for what goes into the story: what an operator does may be in vain.
 func (w *world) within(do func(context.Context) error) string {
-	ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
-	defer cancel()
-	if err := do(ctx); err != nil {
+	if err := w.try(do); err != nil {
 		return ", in vain: " + err.Error()
 	}
 	return ""

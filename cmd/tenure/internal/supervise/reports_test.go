@@ -3,15 +3,14 @@ package supervise
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"io"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever a worker writes is taken in line by line: each line that is not too long as it stands, and one answer for each
-// that is.
+// Whatever a worker writes is taken in line by line: each line that is not too long as it stands, and one answer for
+// each that is.
 func FuzzLines(f *testing.F) {
 	const most = 32
 	for _, seed := range []string{
@@ -33,6 +32,6 @@ func FuzzLines(f *testing.F) {
 			require.Equal(t, string(line), string(got))
 		}
 		_, err := readLine(lines)
-		require.True(t, errors.Is(err, io.EOF), "what has no end is no line: %v", err)
+		require.ErrorIs(t, err, io.EOF, "what has no end is no line")
 	})
 }
