@@ -100,12 +100,12 @@ func TestFleetOfProcessorsIsReplaced(t *testing.T) {
 	require.Equal(t, held, s.partitionsOf("x", "y"), "a consumer took from a processor")
 
 	x.stop()
-	s.await("nobody reads what x had but a or y", func() bool {
+	s.await("a or y reads what x had", func() bool { // whoever is faster
 		readers := s.readers()
-		return !slices.ContainsFunc(held["x"], func(partition string) bool { return readers[partition] == "x" })
+		return !slices.ContainsFunc(held["x"], func(partition string) bool {
+			return readers[partition] != "a" && readers[partition] != "y"
+		})
 	})
-	taken := s.partitionsOf("a")["a"]
-	require.NotEmpty(t, taken)
 	for _, receiver := range s.hub.Receivers() {
 		require.NotNil(t, receiver.Epoch)
 		require.Zero(t, *receiver.Epoch, "the owner level of partition %s", receiver.Partition)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -53,7 +52,6 @@ func TestSimulatedGroups(t *testing.T) {
 func replayed(t *testing.T, seed uint64) (result outcome) {
 	t.Helper()
 	t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
-		runtime.GC()
 		cryptotest.SetGlobalRandom(t, seed)
 		result = simulate(t, seed)
 	})
