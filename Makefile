@@ -97,6 +97,8 @@ chaos: ## Let everything fail at random, for DURATION (10m), by SEED if one is g
 		go test -v -count 1 -timeout 12h -run '^TestWhateverHappens$$' ./integration
 
 .PHONY: simulate
+simulate: SHELL = bash
+simulate: .SHELLFLAGS = -o pipefail -c
 simulate: ## Run simulated groups for DURATION (10m), or the one with SEED
 	TENURE_SIMULATE=$(DURATION) TENURE_SIMULATE_SEED=$(SEED) \
 		go test -count 1 -timeout 12h -v -run '^TestSimulatedGroups$$' ./integration/simulation | grep -v '^ *\(---\|===\) '

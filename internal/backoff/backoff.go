@@ -43,7 +43,7 @@ func (b *Backoff) Reset() {
 }
 
 // Jitter returns a random duration of up to most, which must not be negative. It uses the one source of chance that a
-// test can fix, so that a simulation with the same seed is the same.
+// test can fix.
 func Jitter(most time.Duration) time.Duration {
 	var chance [8]byte
 	_, _ = rand.Read(chance[:])                                                  // it never fails
