@@ -83,6 +83,10 @@ bench: ## Measure the store beside plain etcd, TURNS (20) turns each, then every
 lease-trials: ## Race terms against etcd's expiry over a failing network, TRIALS (200) times
 	TENURE_LEASE_TRIALS=$(TRIALS) go test -v -count 1 -timeout 4h -run 'TestDone|Paused' ./lease
 
+.PHONY: woken-leaders
+woken-leaders: ## Let paused leaders of etcd go on, TRIALS (200) times, and count the leases that they end too early
+	TENURE_WOKEN_LEADERS=$(TRIALS) go test -v -count 1 -timeout 4h -run '^TestWokenLeaders$$' ./integration
+
 .PHONY: late-copies
 late-copies: ## Let late copies of claims and checkpoints arrive, TRIALS (200) of each
 	TENURE_LATE_COPIES=$(TRIALS) go test -v -count 1 -timeout 4h -run '^TestLate' ./etcdstore

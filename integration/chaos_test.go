@@ -97,6 +97,7 @@ func (w *world) happen(key, about, victim string, faults []fault) bool {
 	switch {
 	case w.active[key] != nil, w.lacks(f.name),
 		about == victim && w.members[victim] != nil && len(w.well()) <= 2,
+		f.name == leaseRevoked && w.members[victim] == nil, // a caller has no record that tells its lease
 		ends && (victim == w.anchor || w.calls.members[victim] != nil && len(w.living(w.calls)) <= 2):
 		return false
 	}

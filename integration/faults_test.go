@@ -38,6 +38,13 @@ func memberFaults() []fault {
 		w.etcd.Pause(i)
 		return func() { w.etcd.Resume(i) }
 	}
+	pauseLeader := func(w *world, i int) func() {
+		resume := pause(w, i)
+		return func() {
+			w.woken = append(w.woken, member.Now())
+			resume()
+		}
+	}
 	isolate := func(w *world, i int) func() {
 		w.etcd.Isolate(i)
 		return func() { w.etcd.Heal(i) }
@@ -56,7 +63,7 @@ func memberFaults() []fault {
 	}
 	return []fault{
 		{"leader is killed", leader(kill)},
-		{"leader is paused", leader(pause)},
+		{"leader is paused", leader(pauseLeader)},
 		{"leader is isolated", leader(isolate)},
 		{"follower is killed", other(kill)},
 		{"follower is paused", other(pause)},
@@ -72,6 +79,7 @@ func memberFaults() []fault {
 				w.etcd.Pause(i)
 			}
 			return func() {
+				w.woken = append(w.woken, member.Now())
 				for i := range 3 {
 					w.etcd.Resume(i)
 				}
@@ -153,6 +161,8 @@ func etcdFaults() []fault {
 	}
 }
 
+const leaseRevoked = "has its lease revoked by hand"
+
 // clientFaults are what can happen to a member or a caller.
 func clientFaults() []fault {
 	cut := func(how func(*faultproxy.Proxy), held faultproxy.Held) func(*world, string) (func(), string) {
@@ -218,7 +228,7 @@ func clientFaults() []fault {
 			}
 			return nil, ""
 		}},
-		{"has its lease revoked by hand", func(w *world, name string) (func(), string) {
+		{leaseRevoked, func(w *world, name string) (func(), string) {
 			return nil, w.within(func(ctx context.Context) error {
 				got, err := w.client.Get(ctx, w.prefix+"member/"+name)
 				if err != nil || len(got.Kvs) == 0 {

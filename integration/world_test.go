@@ -34,7 +34,7 @@ func slowDisk() []build.Edit {
 	sync.New = `	folder := filepath.Dir(filepath.Dir(filepath.Dir(f.Name())))
 	if text, err := os.ReadFile(filepath.Join(folder, "slow")); err == nil {
 		if wait, err := time.ParseDuration(string(text)); err == nil {
-			time.Sleep(wait)
+			time.Sleep(wait) // as a slow disk blocks who syncs: this runs in etcd, and nobody could wake it
 		}
 	}
 ` + sync.Old
@@ -63,6 +63,7 @@ type world struct {
 	active  map[string]*active         // faults, by what they are about
 	offline map[string]bool            // clients that cannot be expected to do anything
 	revoked map[string][]time.Duration // when a member\'s lease was, by hand
+	woken   []time.Duration            // when a leader of etcd went on that had been paused
 }
 
 // active is a fault that has not been healed.
@@ -303,7 +304,7 @@ func (w *world) conclude(first member.Report) {
 		w.calls.await(name+" exits", func() bool { return hasExited(w.process(name)) })
 	}
 	run, calls := w.run(), w.calls.run()
-	run.Revoked, run.NoSpace, run.Left = w.revoked, w.noSpace, w.left
+	run.TTL, run.Revoked, run.Woken, run.NoSpace, run.Left = ttl, w.revoked, w.woken, w.noSpace, w.left
 	account, violations := proof.Check(run)
 	called, more := proof.CheckCalls(calls)
 	w.story.found = slices.Concat(w.story.found, found, violations, more)

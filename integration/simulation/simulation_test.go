@@ -266,7 +266,7 @@ func (r *run) conclude(client *clientv3.Client) outcome {
 	changes, gaps := r.recorder.Changes(memberPrefix)
 	calls, _ := r.recorder.Changes(callerPrefix)
 	account, violations := proof.Check(proof.Run{
-		Partitions: member.PartitionIDs(partitions), Reports: r.reports[0], Changes: changes, Gaps: gaps, Revoked: r.revoked,
+		Partitions: member.PartitionIDs(partitions), Reports: r.reports[0], Changes: changes, Gaps: gaps, Revoked: r.revoked, TTL: ttl,
 		NoSpace: r.noSpace, Left: r.left(), Drain: drainTimeout + time.Second,
 	})
 	called, more := proof.CheckCalls(proof.Run{

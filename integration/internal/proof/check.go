@@ -39,7 +39,7 @@ type partition struct {
 	changes     []Change
 	checkpoints []written
 	tenures     []*Tenure
-	revoked     map[string][]time.Duration
+	run         *Run
 	violations  Violations
 }
 
@@ -69,16 +69,16 @@ func Check(run Run) (Account, Violations) {
 	}
 	tenures := TenuresOf(run.Reports)
 	for _, id := range run.Partitions {
-		p := &partition{id: id, changes: changes[id], tenures: tenures[id], revoked: run.Revoked}
+		p := &partition{id: id, changes: changes[id], tenures: tenures[id], run: &run}
 		p.checkOwners()
 		p.checkHandlers()
-		p.checkTrust(run.Left)
+		p.checkTrust()
 		p.checkFences()
-		p.checkMoves(run.NoSpace)
+		p.checkMoves()
 		total.Add(p.checkEvents())
+		total.Tenures += len(p.tenures)
 		all = append(all, p.violations...)
 	}
-	total.Tenures = len(tenures)
 	if run.Drain > 0 {
 		all = append(all, checkDrains(run)...)
 	}
@@ -132,12 +132,12 @@ func (p *partition) checkHandlers() {
 
 // checkTrust checks that whoever has not given a partition up did not trust in it any more when another owned it,
 // whether it handled an event then or not.
-func (p *partition) checkTrust(left map[string]bool) {
+func (p *partition) checkTrust() {
 	for _, t := range p.tenures {
 		next := slices.IndexFunc(p.changes, func(c Change) bool {
 			return c.Kind == Ownership && c.Revision > t.Fence && !c.Deleted
 		})
-		if t.Released != nil || left[t.Member] || next < 0 {
+		if t.Released != nil || p.run.Left[t.Member] || next < 0 {
 			continue
 		}
 		another := p.changes[next]
@@ -171,11 +171,13 @@ func Overlaps(tenures []*Tenure) (found []Overlap) {
 	return found
 }
 
-// wasRevoked reports whether a lease had been revoked by hand of which the member could not know yet.
+// wasRevoked reports whether the earlier member's lease may just have been revoked although it had been renewed, and the
+// member not have noticed yet.
 func (p *partition) wasRevoked(o Overlap) bool {
-	return slices.ContainsFunc(p.revoked[o.Earlier.Member], func(at time.Duration) bool {
-		return o.Earlier.Begin <= at && at <= o.Later.Begin
-	})
+	just := func(at time.Duration) bool {
+		return o.Earlier.Begin <= at && at <= o.Later.Begin && o.Later.Begin <= at+p.run.TTL
+	}
+	return slices.ContainsFunc(p.run.Revoked[o.Earlier.Member], just) || slices.ContainsFunc(p.run.Woken, just)
 }
 
 // Late returns the events that were begun when trust had ended.
@@ -213,10 +215,10 @@ func (p *partition) checkFences() {
 }
 
 // checkMoves checks that what a handler has handed over is written with the release, and so nothing is repeated.
-func (p *partition) checkMoves(noSpace []Interval) {
+func (p *partition) checkMoves() {
 	for i, t := range p.tenures {
 		if t.Finished == nil || t.Released == nil || t.Released.Outcome != "" ||
-			slices.ContainsFunc(noSpace, func(i Interval) bool {
+			slices.ContainsFunc(p.run.NoSpace, func(i Interval) bool {
 				return t.Finished.At <= i.To && i.From <= t.Released.At
 			}) {
 			continue

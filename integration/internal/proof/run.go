@@ -16,8 +16,15 @@ type Run struct {
 	Changes    []Change                   // of the group
 	Gaps       []string                   // in the recording of etcd's history
 
-	// Revoked is when a member's lease was revoked by hand: its handlers run on until it notices.
+	// TTL is the leases' time to live.
+	TTL time.Duration
+
+	// Revoked is when a member's lease was revoked by hand: its handlers run on until it notices, for the TTL at most.
 	Revoked map[string][]time.Duration
+
+	// Woken is when a leader of etcd went on that had been paused. Although it has a successor, it has leases revoked that
+	// were renewed with that one, of any member: what etcd 3.7.3 does in a quarter of such cases.
+	Woken []time.Duration
 
 	// Left are members that were told to leave: they give up their leases when they do.
 	Left map[string]bool
