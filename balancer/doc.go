@@ -28,10 +28,10 @@
 // lease's time to live, at least 200 ms) before the lease's trust does, and its Err looks at the clock, since timers
 // fire late after a pause. A handler that begins nothing once its context has ended, and returns within the stop
 // grace, never begins an event of a partition that another may own, as long as the clocks of this machine and of
-// etcd's leader run at about the same rate, and as etcd keeps a lease that it has renewed: see package lease for when it
-// may not. The member is told of the deletion then, and ends the handler at once. One that was paused inside an event may finish it later; its checkpoints
-// are fenced. A planned move repeats no event, because the next owner starts from the checkpoint that the last one
-// left with its release; a crash repeats what came after the last checkpoint.
+// etcd's leader run at about the same rate, and as etcd keeps a lease that it has renewed: see package lease for when
+// it may not. The member is told of the deletion then, and ends the handler at once. One that was paused inside an
+// event may finish it later; its checkpoints are fenced. A planned move repeats no event, because the next owner starts
+// from the checkpoint that the last one left with its release; a crash repeats what came after the last checkpoint.
 //
 // A balanced group writes nothing but what its handlers checkpoint. A group that changes makes the fewest moves that
 // reach balance, after a settling time in which a rolling start is seen as a whole.

@@ -29,6 +29,7 @@ type crew struct {
 	t       *testing.T
 	config  member.Config // but for the owner id
 	cast    string        // the binary that plays the members
+	title   string        // of reports
 	client  *clientv3.Client
 	prefix  string // of the group's keys
 	etcd    *proof.Recorder
@@ -45,13 +46,19 @@ type crew struct {
 // newCrew makes a group without members on the etcd at the endpoints.
 func newCrew(t *testing.T, endpoints []string, partitions int, change ...func(*member.Config)) *crew {
 	t.Helper()
-	group := "local/events/" + strings.ToLower(strings.ReplaceAll(t.Name(), "/", "."))
+	group := "local/events/" + titleOf(t)
 	client := etcdtest.NewClient(t, endpoints)
 	c := crewOf(t, client, endpoints, group, partitions, change...)
 	c.cast = cast(t)
 	c.etcd = proof.Record(client, c.prefix, member.Now, c.follow)
 	t.Cleanup(c.etcd.Stop)
 	return c
+}
+
+// titleOf is a test's name as files are named for it.
+func titleOf(t *testing.T) string {
+	t.Helper()
+	return strings.ToLower(strings.ReplaceAll(t.Name(), "/", "."))
 }
 
 // crewOf is newCrew for a group whose records somebody else records.
@@ -61,7 +68,7 @@ func crewOf(
 ) *crew {
 	t.Helper()
 	c := &crew{
-		sight: &sight{}, t: t,
+		sight: &sight{}, t: t, title: titleOf(t),
 		config: member.Config{
 			Endpoints: endpoints, Group: group, Partitions: partitions, TTL: ttl, CheckpointEvery: 10,
 			Stream: member.Stream{Start: member.Now(), Every: 20 * time.Millisecond},
@@ -92,7 +99,8 @@ func (c *crew) end() {
 		switch dir := os.Getenv(reportEnv); {
 		case !c.t.Failed():
 		case dir != "":
-			path := filepath.Join(dir, strings.ToLower(strings.ReplaceAll(c.t.Name(), "/", "."))+"-"+name+".log")
+			require.NoError(c.t, os.MkdirAll(dir, 0o750))
+			path := filepath.Join(dir, c.title+"-"+name+".log")
 			require.NoError(c.t, os.WriteFile(path, []byte(process.Log(math.MaxInt)), 0o600))
 		default:
 			c.t.Logf("the last of %s's log:\n%s", name, process.Log(tail))

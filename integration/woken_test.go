@@ -20,8 +20,9 @@ import (
 )
 
 // A leader of etcd is paused for longer than leases live, and goes on. In the meantime they are renewed with its
-// successor, each renewal confirmed by a read in the same term of Raft. It is counted how often leases end all the same,
-// sooner than trust in them: this is what etcd does, without the code under test, and why G2 has the bound that it has.
+// successor, each renewal confirmed by a read in the same term of Raft. It is counted how often leases end all the
+// same, sooner than trust in them: this is what etcd does, without the code under test, and why G2 has the bound that
+// it has.
 func TestWokenLeaders(t *testing.T) {
 	trials, err := strconv.Atoi(os.Getenv("TENURE_WOKEN_LEADERS"))
 	if err != nil {

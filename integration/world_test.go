@@ -17,29 +17,11 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 
-	"github.com/tenure-go/tenure/integration/internal/build"
 	"github.com/tenure-go/tenure/integration/internal/member"
 	"github.com/tenure-go/tenure/integration/internal/proof"
 	"github.com/tenure-go/tenure/internal/etcdtest"
 	"github.com/tenure-go/tenure/internal/faultproxy"
 )
-
-// slowDisk changes etcd so that a member waits before each sync of its log for as long as the file "slow" in its folder
-// says.
-func slowDisk() []build.Edit {
-	edit := build.Edit{Module: "go.etcd.io/etcd/client/pkg/v3", Package: "fileutil", File: "sync_linux.go"}
-	imports, sync := edit, edit
-	imports.Old, imports.New = `import (`, "import (\n\t\"path/filepath\"\n\t\"time\""
-	sync.Old = `	return syscall.Fdatasync(int(f.Fd()))`
-	sync.New = `	folder := filepath.Dir(filepath.Dir(filepath.Dir(f.Name())))
-	if text, err := os.ReadFile(filepath.Join(folder, "slow")); err == nil {
-		if wait, err := time.ParseDuration(string(text)); err == nil {
-			time.Sleep(wait) // as a slow disk blocks who syncs: this runs in etcd, and nobody could wake it
-		}
-	}
-` + sync.Old
-	return []build.Edit{imports, sync}
-}
 
 // world is an etcd of three members, a crew, and callers that call the store by themselves, each in a process of its
 // own, with a proxy on each way from one to another. Faults are done to it, and all is recorded.
@@ -50,7 +32,6 @@ type world struct {
 	etcd   *etcdtest.Processes
 	peers  map[string]*faultproxy.Proxy // in front of etcd's members, for the others
 	links  map[string][]*faultproxy.Proxy
-	seed   uint64
 	random *rand.Rand
 	story  *story
 
@@ -92,9 +73,9 @@ func newWorldOn(t *testing.T, seed uint64, start func(...etcdtest.Option) *etcdt
 	t.Helper()
 	w := &world{
 		peers: make(map[string]*faultproxy.Proxy), links: make(map[string][]*faultproxy.Proxy),
-		seed: seed, random: rand.New(rand.NewPCG(seed, 0)),
-		story: newStory(fmt.Sprintf("%s, seed %d", t.Name(), seed)),
-		ended: make(map[string]bool), left: make(map[string]bool), offline: make(map[string]bool),
+		random: rand.New(rand.NewPCG(seed, 0)),
+		story:  newStory(fmt.Sprintf("%s, seed %d", t.Name(), seed)),
+		ended:  make(map[string]bool), left: make(map[string]bool), offline: make(map[string]bool),
 		active:  make(map[string]*active),
 		lacks:   func(string) bool { return false },
 		revoked: make(map[string][]time.Duration),
@@ -108,7 +89,7 @@ func newWorldOn(t *testing.T, seed uint64, start func(...etcdtest.Option) *etcdt
 	client := etcdtest.NewClient(t, w.etcd.Endpoints(), func(cfg *clientv3.Config) {
 		cfg.DialKeepAliveTime, cfg.DialKeepAliveTimeout = ttl, ttl // as some members will be paused
 	})
-	name := strings.ToLower(strings.ReplaceAll(t.Name(), "/", "."))
+	name := titleOf(t)
 	w.crew = crewOf(t, client, w.etcd.Endpoints(), "local/events/"+name, worldPartitions, func(config *member.Config) {
 		config.FailOneIn, config.ReadBackOneIn = 4000, 10
 		config.Stream.Every, config.CheckpointEvery = 40*time.Millisecond, 5
@@ -124,6 +105,8 @@ func newWorldOn(t *testing.T, seed uint64, start func(...etcdtest.Option) *etcdt
 	w.calls.etcd = w.crew.etcd
 	t.Cleanup(w.crew.etcd.Stop)
 	w.cast, w.calls.cast = cast(t), cast(t)
+	w.title = name + "-" + strconv.FormatUint(seed, 10)
+	w.calls.title = w.title
 	t.Cleanup(func() { // before the recorder and the client end
 		if t.Failed() {
 			w.tellAll()
@@ -329,8 +312,7 @@ func (w *world) conclude(first member.Report) {
 func (w *world) tellAll() {
 	w.t.Helper()
 	changes, _ := w.crew.etcd.Changes(w.prefix)
-	name := strings.ToLower(w.t.Name()) + "-" + strconv.FormatUint(w.seed, 10)
-	if path := w.story.write(w.t, name, changes); path != "" {
+	if path := w.story.write(w.t, w.title, changes); path != "" {
 		w.t.Logf("the report is %s", path)
 	}
 }

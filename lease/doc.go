@@ -125,10 +125,11 @@ done, and nothing is taken away from under it.
   - A term's trust ends before etcd can remove the lease's keys because they were not renewed, whatever the network and
     the cluster's members do: silence, delay, late answers, paused leaders that answer, changes of leader. The clocks of
     this machine and of etcd's leader have to run at the same rate within the margin.
-  - Not guaranteed: that etcd keeps a lease that it has renewed. A leader that was paused for longer than the lease lives
-    and goes on takes it for expired, and may have its successor revoke it before it learns that there is one. etcd asks
-    whether it still leads (its issue 15247), but not while its Raft loop has just run, as it has then: measured on etcd
-    3.7.3, renewed leases ended early in a quarter of such cases. The next renewal ends the term. Watch what matters.
+  - Not guaranteed: that etcd keeps a lease that it has renewed. A leader that was paused for longer than the lease
+    lives and goes on takes it for expired, and may have its successor revoke it before it learns that there is one.
+    etcd asks whether it still leads (its issue 15247), but not while its Raft loop has just run, as it has then:
+    measured on etcd 3.7.3, renewed leases ended early in a quarter of such cases. The next renewal ends the term. Watch
+    what matters.
   - Not guaranteed: that code notices. Between looking at Err and acting on it a process can be paused for any time.
     What must not happen after ownership is lost has to be fenced: written in an etcd transaction that compares.
   - Not guaranteed: anything about a lease that somebody else revokes, or a virtual machine that hides its pauses from

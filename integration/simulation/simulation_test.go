@@ -1,4 +1,4 @@
-// Package simulation runs groups on a simulated etcd, in the time of synctest bubbles: thousands of runs a minute, each
+// Package simulation runs groups on a simulated etcd, in the time of synctest bubbles: hundreds of runs a minute, each
 // of a minute or so, in which things go wrong at moments that real processes are too slow to meet. What members and
 // callers do, and what is checked of it, is the same as with real processes.
 package simulation
@@ -266,8 +266,8 @@ func (r *run) conclude(client *clientv3.Client) outcome {
 	changes, gaps := r.recorder.Changes(memberPrefix)
 	calls, _ := r.recorder.Changes(callerPrefix)
 	account, violations := proof.Check(proof.Run{
-		Partitions: member.PartitionIDs(partitions), Reports: r.reports[0], Changes: changes, Gaps: gaps, Revoked: r.revoked, TTL: ttl,
-		NoSpace: r.noSpace, Left: r.left(), Drain: drainTimeout + time.Second,
+		Partitions: member.PartitionIDs(partitions), Reports: r.reports[0], Changes: changes, Gaps: gaps,
+		TTL: ttl, Revoked: r.revoked, NoSpace: r.noSpace, Left: r.left(), Drain: drainTimeout + time.Second,
 	})
 	called, more := proof.CheckCalls(proof.Run{
 		Partitions: member.PartitionIDs(callersPartitions), Reports: r.reports[1], Changes: calls,

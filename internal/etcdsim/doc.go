@@ -3,8 +3,7 @@
 // gRPC.
 //
 // It stands for a cluster that agrees. What disagreement looks like to clients is made: leaders move, and one that was
-// paused goes on answering renewals of leases. Every delay comes from a seed, so that a run with the same seed is the
-// same run.
+// paused goes on answering renewals of leases. Every delay comes from a seed.
 //
 // That it behaves as etcd does is shown by the conformance suite of stores, which runs on it as on an embedded etcd.
 package etcdsim

@@ -28,7 +28,6 @@ type Change struct {
 
 	// What the record holds, if it was not deleted.
 	OwnerID        string `json:"owner_id"`
-	ClaimID        string `json:"claim_id"`
 	SequenceNumber int64  `json:"sequence_number"`
 }
 
