@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenure-go/tenure/integration/internal/build"
+	"github.com/tenure-go/tenure/integration/internal/sameorder"
 )
 
 // Whoever changes what a defect changes has to think it over.
@@ -38,7 +40,11 @@ func TestDefectsAreFound(t *testing.T) {
 	for _, defect := range All() {
 		t.Run(strings.ReplaceAll(defect.Name, " ", "-"), func(t *testing.T) {
 			t.Parallel()
-			binary, err := build.Test(t.TempDir(), defect.By.Package, defect.Edits...)
+			edits := defect.Edits
+			if defect.By == simulation {
+				edits = slices.Concat(edits, sameorder.Edits())
+			}
+			binary, err := build.Test(t.TempDir(), defect.By.Package, edits...)
 			require.NoError(t, err)
 			found, took := look(t, binary, defect.By, budget)
 			require.NotEmpty(t, found, "not found in %v: a check is missing", took)

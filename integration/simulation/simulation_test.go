@@ -68,12 +68,12 @@ type actor struct {
 
 // outcome is what became of a run.
 type outcome struct {
-	account    proof.Account
-	calls      proof.CallAccount
-	violations proof.Violations
-	owned      time.Duration // how long it took, after all was healed, until everything was owned
-	trace      []string      // all that happened in etcd, and when
-	story      []string
+	Account    proof.Account
+	Calls      proof.CallAccount
+	Violations proof.Violations
+	Owned      time.Duration // how long it took, after all was healed, until everything was owned
+	Trace      []string      // all that happened in etcd, and when
+	Story      []string
 }
 
 const (
@@ -183,9 +183,11 @@ func (r *run) enter(config *member.Config) {
 	r.pass(time.Millisecond)
 }
 
-// logger logs what members do if TENURE_SIMULATE_LOG is set, with a run's own time.
+// logEnv has logged what members do, with a run's own time.
+const logEnv = "TENURE_SIMULATE_LOG"
+
 func logger() *zap.Logger {
-	if os.Getenv("TENURE_SIMULATE_LOG") == "" {
+	if os.Getenv(logEnv) == "" {
 		return zap.NewNop()
 	}
 	return zap.Must(zap.NewDevelopment())

@@ -19,6 +19,9 @@ import (
 
 const module = "github.com/tenure-go/tenure/"
 
+// Std as a module is Go's own library.
+const Std = "std"
+
 // Edit is a change of one file.
 type Edit struct {
 	Module  string // "" for this one
@@ -51,24 +54,31 @@ func Test(dir, tested string, edits ...Edit) (string, error) {
 func Fits(edits ...Edit) error {
 	ours := make(sources)
 	for _, e := range edits {
-		if err := ours.edit(path.Join(cmp.Or(e.Module, module), e.Package), e); err != nil {
+		if err := ours.edit(e.importPath(), e); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+func (e Edit) importPath() string {
+	if e.Module == Std {
+		return e.Package
+	}
+	return path.Join(cmp.Or(e.Module, module), e.Package)
+}
+
 func run(dir string, edits []Edit, verb string, args ...string) error {
 	ours, theirs := make(sources), make(sources)
 	var replaced []string
 	for _, e := range edits {
-		if e.Module == "" {
-			if err := ours.edit(filepath.Join(module, e.Package), e); err != nil {
+		if e.Module == "" || e.Module == Std {
+			if err := ours.edit(e.importPath(), e); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := theirs.edit(filepath.Join(e.Module, e.Package), e); err != nil {
+		if err := theirs.edit(e.importPath(), e); err != nil {
 			return err
 		}
 		replaced = append(replaced, e.Module)

@@ -27,6 +27,7 @@ const (
 	Handled      = "every partition is handled"                            // G6
 	Recovered    = "everything is owned soon after all is healed"          // G6
 	Rests        = "etcd is at rest when the group is"                     // balancer rule 2
+	Ends         = "a run comes to its end"                                //
 	Leaks        = "memory and goroutines come back to where they started" //
 	Linear       = "claims, checkpoints and reads are linearizable"        // callers
 	LateCopy     = "no late copy of a checkpoint lands"                    // callers
