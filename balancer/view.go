@@ -133,9 +133,9 @@ func (v *view) addControls() {
 	if len(v.Controls.Pinned) > 0 {
 		v.input.Pin = v.none()
 	}
-	for id, owner := range v.Controls.Pinned {
+	for id, pin := range v.Controls.Pinned {
 		i, ok := v.index[id]
-		if at, present := v.memberAt[owner]; ok && present {
+		if at, present := v.memberAt[pin.OwnerID]; ok && present {
 			v.input.Pin[i] = at
 		}
 	}
@@ -217,14 +217,19 @@ func (v *view) differs(before *view) string {
 	switch {
 	case !slices.Equal(v.input.Partitions, before.input.Partitions):
 		return "the partitions have changed"
-	case !maps.Equal(now.Pinned, was.Pinned):
+	case !maps.EqualFunc(now.Pinned, was.Pinned, sameOwner):
 		return "pins have changed"
-	case !maps.Equal(now.Paused, was.Paused):
+	case !maps.EqualFunc(now.Paused, was.Paused, sameOwner):
 		return "pauses have changed"
-	case !maps.Equal(now.Cordoned, was.Cordoned), !maps.Equal(now.Drained, was.Drained):
+	case !maps.EqualFunc(now.Cordoned, was.Cordoned, sameOwner), !maps.EqualFunc(now.Drained, was.Drained, sameOwner):
 		return "cordons or drains have changed"
-	case !maps.EqualFunc(now.Avoid, was.Avoid, maps.Equal):
+	case !maps.EqualFunc(now.Avoid, was.Avoid, sameOwners):
 		return "members to be passed over have changed"
 	}
 	return ""
 }
+
+// sameOwner reports whether two controls mean the same to a plan.
+func sameOwner(a, b etcdstore.Control) bool { return a.OwnerID == b.OwnerID }
+
+func sameOwners(a, b map[string]etcdstore.Control) bool { return maps.EqualFunc(a, b, sameOwner) }

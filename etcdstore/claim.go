@@ -180,6 +180,7 @@ func (s *Store) newClaim(o Ownership, etag int64, options *ClaimOptions) *claim 
 	if c.record.Reason == "" {
 		c.record.Reason = c.usualReason(before)
 	}
+	c.won.PreviousOwner, c.won.Reason = c.record.PreviousOwner, c.record.Reason
 	return c
 }
 
@@ -217,7 +218,7 @@ func (c *claim) part(id clientv3.LeaseID) part {
 		size:      2*len(c.key) + 2*len(c.checkpoint) + len(value) + 64,
 	}
 	if c.avoid != "" {
-		reason := string(controlRecord{Reason: c.record.Reason}.encode())
+		reason := string(Control{Reason: c.record.Reason}.encode())
 		p.then = append(p.then, clientv3.OpPut(c.avoid, reason, clientv3.WithLease(id)))
 		p.depth, p.size = p.depth+1, p.size+len(c.avoid)+len(reason)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Controls are what a group's planning rests on beside its members and ownerships: the partitions there are, and what
@@ -14,27 +15,56 @@ type Controls struct {
 	// Partitions are the group's partition ids in byte order. Members add to them, see [Store.AddPartitions].
 	Partitions []string
 
-	// Avoid tells by partition which members are to be passed over for it, and why, while there is another.
-	Avoid map[string]map[string]string
+	// Avoid tells by partition and owner id which members are to be passed over for it while there is another.
+	Avoid map[string]map[string]Control
 
-	// Cordoned members take no further partitions; Drained ones are to own none. By owner id, with the reason.
-	Cordoned, Drained map[string]string
+	// Cordoned members take no further partitions; Drained ones are to own none. By owner id.
+	Cordoned, Drained map[string]Control
 
-	// Pinned partitions go to the member with that owner id while it takes any.
-	Pinned map[string]string
+	// Pinned partitions go to a member while it takes any. By partition.
+	Pinned map[string]Control
 
-	// Paused partitions are owned by nobody. With the reason.
-	Paused map[string]string
+	// Paused partitions are owned by nobody. By partition.
+	Paused map[string]Control
 }
+
+// Control is one thing that an operator or a member wants. But for the owner id it is for people.
+type Control struct {
+	// OwnerID is the member that a pinned partition is to go to, or that is to be passed over for one. Others have none.
+	OwnerID string
+
+	// Reason says why. It may be empty.
+	Reason string
+
+	// SetBy and SetAt tell who set it and when, by that machine's clock. What members set has neither.
+	SetBy string
+	SetAt time.Time
+
+	// ExpiresAt is when etcd removes it, by the clock of who set it; zero if it has no time, or goes with the lease of
+	// the member that set it.
+	ExpiresAt time.Time
+}
+
+// ControlKind says what a [Control] is about.
+type ControlKind string
+
+// The kinds of controls that can be set. The first two are about members, by owner id, the others about partitions.
+const (
+	Cordon ControlKind = "cordon"
+	Drain  ControlKind = "drain"
+	Pin    ControlKind = "pin"
+	Pause  ControlKind = "pause"
+	Avoid  ControlKind = "avoid"
+)
 
 // The words that begin a control's name, and what each is about.
 const (
 	controlPartitions = "partitions"
-	controlAvoid      = "avoid"  // <partition>/<owner id>
-	controlCordon     = "cordon" // <owner id>
-	controlDrain      = "drain"  // <owner id>
-	controlPin        = "pin"    // <partition>
-	controlPause      = "pause"  // <partition>
+	controlAvoid      = string(Avoid)  // <partition>/<owner id>
+	controlCordon     = string(Cordon) // <owner id>
+	controlDrain      = string(Drain)  // <owner id>
+	controlPin        = string(Pin)    // <partition>
+	controlPause      = string(Pause)  // <partition>
 )
 
 // controlName returns what stands after "control/" in a key.
@@ -61,26 +91,38 @@ func splitControl(name string) (word string, names []string) {
 	return segments[0], names
 }
 
-// controlRecord is the value of every control but control/partitions.
-type controlRecord struct {
-	OwnerID string // of a pin: who is to have the partition
-	Reason  string
-}
+// The fields of a control's record that no other record has.
+const (
+	fieldSetBy     = "set_by"
+	fieldSetAt     = "set_at"
+	fieldExpiresAt = "expires_at"
+)
 
-func (r controlRecord) encode() []byte {
+// encode returns the value of every control but control/partitions. Who is to be passed over stands in the key only.
+func (c Control) encode() []byte {
 	var o objectWriter
-	o.optional(fieldOwnerID, r.OwnerID)
-	o.text(fieldReason, r.Reason)
+	o.optional(fieldOwnerID, c.OwnerID)
+	o.text(fieldReason, c.Reason)
+	o.optional(fieldSetBy, c.SetBy)
+	if !c.SetAt.IsZero() {
+		o.time(fieldSetAt, c.SetAt)
+	}
+	if !c.ExpiresAt.IsZero() {
+		o.time(fieldExpiresAt, c.ExpiresAt)
+	}
 	return o.end()
 }
 
-func decodeControl(value []byte) (controlRecord, error) {
-	var r controlRecord
+func decodeControl(value []byte) (Control, error) {
+	var c Control
 	err := readObject(value, []field{
-		{name: fieldOwnerID, into: &r.OwnerID},
-		{name: fieldReason, into: &r.Reason},
+		{name: fieldOwnerID, into: &c.OwnerID},
+		{name: fieldReason, into: &c.Reason},
+		{name: fieldSetBy, into: &c.SetBy},
+		{name: fieldSetAt, into: &c.SetAt},
+		{name: fieldExpiresAt, into: &c.ExpiresAt},
 	})
-	return r, err
+	return c, err
 }
 
 // decodePartitions reads the value of control/partitions, or of a reservation. The error is a *fieldError.
@@ -107,7 +149,7 @@ func encodePartitions(ids []string) []byte {
 }
 
 // named returns the map of those controls that are about one name each, nil for an unknown word.
-func (c *Controls) named(word string) map[string]string {
+func (c *Controls) named(word string) map[string]Control {
 	switch word {
 	case controlCordon:
 		return c.Cordoned
@@ -133,21 +175,23 @@ func (c *Controls) set(name string, value []byte) (err error) {
 	if !avoid && (one == nil || len(names) != 1) {
 		return nil
 	}
-	record, err := decodeControl(value)
+	control, err := decodeControl(value)
 	switch {
 	case err != nil:
 		return err
 	case avoid:
+		control.OwnerID = names[1]
 		if c.Avoid[names[0]] == nil {
-			c.Avoid[names[0]] = make(map[string]string)
+			c.Avoid[names[0]] = make(map[string]Control)
 		}
-		c.Avoid[names[0]][names[1]] = record.Reason
-	case word == controlPin && record.OwnerID == "":
+		c.Avoid[names[0]][names[1]] = control
+	case word == controlPin && control.OwnerID == "":
 		return &fieldError{Field: fieldOwnerID, Err: errors.New("missing")}
-	case word == controlPin:
-		one[names[0]] = record.OwnerID
 	default:
-		one[names[0]] = record.Reason
+		if word != controlPin {
+			control.OwnerID = ""
+		}
+		one[names[0]] = control
 	}
 	return nil
 }
@@ -170,18 +214,18 @@ func (c *Controls) remove(name string) {
 
 func newControls() Controls {
 	return Controls{
-		Avoid:    make(map[string]map[string]string),
-		Cordoned: make(map[string]string),
-		Drained:  make(map[string]string),
-		Pinned:   make(map[string]string),
-		Paused:   make(map[string]string),
+		Avoid:    make(map[string]map[string]Control),
+		Cordoned: make(map[string]Control),
+		Drained:  make(map[string]Control),
+		Pinned:   make(map[string]Control),
+		Paused:   make(map[string]Control),
 	}
 }
 
 // clone copies the maps, which change in place. Partitions are replaced as a whole.
 func (c *Controls) clone() Controls {
 	copied := *c
-	copied.Avoid = make(map[string]map[string]string, len(c.Avoid))
+	copied.Avoid = make(map[string]map[string]Control, len(c.Avoid))
 	for partition, of := range c.Avoid {
 		copied.Avoid[partition] = maps.Clone(of)
 	}

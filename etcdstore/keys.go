@@ -78,6 +78,12 @@ func (k keyspace) parse(key string) (Group, kind, string, error) {
 	return g, kd, name, nil
 }
 
+// groupOf returns the group that a key belongs to, whether the rest of it can be read or not.
+func (k keyspace) groupOf(key string) (Group, bool) {
+	g, _, _, err := k.split(key)
+	return g, err == nil || g.ConsumerGroup != ""
+}
+
 func (k keyspace) split(key string) (g Group, kd kind, name string, err error) {
 	rest, ok := strings.CutPrefix(key, k.prefix+"/")
 	segments := strings.SplitN(rest, "/", 5)

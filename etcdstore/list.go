@@ -90,6 +90,8 @@ func (s *Store) ownershipOf(kv *mvccpb.KeyValue) (Ownership, *RecordError) {
 		OwnerID:          record.OwnerID,
 		ETag:             formatETag(kv.ModRevision),
 		LastModifiedTime: record.LastModifiedTime,
+		PreviousOwner:    record.PreviousOwner,
+		Reason:           record.Reason,
 	}, nil
 }
 

@@ -73,10 +73,12 @@ func (s *Store) AddPartitions(ctx context.Context, group Group, ids []string) er
 	}
 }
 
-func (p *problems) partitions(path string, ids []string) {
-	for i, id := range ids {
+func (p *problems) partitions(path string, ids []string) { p.names(path, "PartitionID", ids) }
+
+func (p *problems) names(path, field string, names []string) {
+	for i, name := range names {
 		p.path, p.index = path, i+1
-		p.name("PartitionID", id)
+		p.name(field, name)
 	}
 	p.index = 0
 }
@@ -98,7 +100,7 @@ func (s *Store) Exclude(ctx context.Context, group Group, ownerID, reason string
 	if s.keeper == nil {
 		return ErrNoKeeper
 	}
-	value := string(controlRecord{Reason: reason}.encode())
+	value := string(Control{Reason: reason}.encode())
 	return s.avoid(ctx, group, ownerID, reason, partitions, func(ctx context.Context, key string) (clientv3.Op, error) {
 		term, err := s.term(ctx)
 		if err != nil {
@@ -111,7 +113,7 @@ func (s *Store) Exclude(ctx context.Context, group Group, ownerID, reason string
 // avoid changes the records that have a member passed over.
 func (s *Store) avoid(
 	ctx context.Context, group Group, ownerID, reason string, partitions []string,
-	change func(ctx context.Context, key string) (clientv3.Op, error),
+	op func(ctx context.Context, key string) (clientv3.Op, error),
 ) error {
 	p := problems{path: "group"}
 	p.group(group)
@@ -128,17 +130,11 @@ func (s *Store) avoid(
 		return err
 	}
 	defer leave()
-	parts := make([]part, len(partitions))
-	for i, id := range partitions {
-		op, err := change(ctx, s.keys.key(group, kindControl, controlName(controlAvoid, id, ownerID)))
-		if err != nil {
+	ops := make(map[string]clientv3.Op, len(partitions))
+	for _, id := range partitions {
+		if ops[id], err = op(ctx, s.keys.key(group, kindControl, controlName(controlAvoid, id, ownerID))); err != nil {
 			return err
 		}
-		parts[i] = partOf([]clientv3.Op{op})
 	}
-	var failures []error
-	for _, out := range s.settle(ctx, parts) {
-		failures = append(failures, out.err)
-	}
-	return joinDistinct(failures)
+	return s.change(ctx, partitions, func(id string) clientv3.Op { return ops[id] })
 }

@@ -152,7 +152,7 @@ func TestAMemberIsPassedOverForAsLongAsTheLeaseLasts(t *testing.T) {
 	s, looking := startStore(t, client, keeper, nil), startStore(t, client, nil, nil)
 	mirror, err := looking.Watch(soon(t), group, nil)
 	require.NoError(t, err)
-	await := func(what map[string]map[string]string) {
+	await := func(what map[string]map[string]Control) {
 		t.Helper()
 		awaitMirror(t, mirror, func(s *Snapshot) bool { return reflect.DeepEqual(what, s.Controls.Avoid) })
 	}
@@ -160,22 +160,24 @@ func TestAMemberIsPassedOverForAsLongAsTheLeaseLasts(t *testing.T) {
 	many := append(partitions(200), "a/b", "ü")
 	require.NoError(t, s.Exclude(soon(t), group, "pod/1", "it fails", many...))
 	require.NoError(t, s.Exclude(soon(t), group, "pod/2", "", "a/b"))
-	all := map[string]map[string]string{}
+	all := map[string]map[string]Control{}
 	for _, id := range many {
-		all[id] = map[string]string{"pod/1": "it fails"}
+		all[id] = map[string]Control{"pod/1": {OwnerID: "pod/1", Reason: "it fails"}}
 	}
-	all["a/b"]["pod/2"] = ""
+	all["a/b"]["pod/2"] = Control{OwnerID: "pod/2"}
 	await(all)
 	key := s.keys.key(group, kindControl, "avoid/a%2Fb/pod%2F1")
 	require.Equal(t, int64(leaseOf(t, s)), recordAt(t, client, key).Lease)
 
 	require.NoError(t, looking.Readmit(soon(t), group, "pod/1", many[1:]...), "anybody may")
-	await(map[string]map[string]string{"0": {"pod/1": "it fails"}, "a/b": {"pod/2": ""}})
+	await(map[string]map[string]Control{
+		"0": {"pod/1": {OwnerID: "pod/1", Reason: "it fails"}}, "a/b": {"pod/2": {OwnerID: "pod/2"}},
+	})
 	require.NoError(t, looking.Readmit(soon(t), group, "pod/1", "0", "never excluded"))
 	require.NoError(t, looking.Readmit(soon(t), group, "pod/1"))
-	await(map[string]map[string]string{"a/b": {"pod/2": ""}})
+	await(map[string]map[string]Control{"a/b": {"pod/2": {OwnerID: "pod/2"}}})
 	require.NoError(t, keeper.Close(soon(t)))
-	await(map[string]map[string]string{})
+	await(map[string]map[string]Control{})
 
 	require.ErrorIs(t, looking.Exclude(soon(t), group, "a", "", "0"), ErrNoKeeper)
 	for field, err := range map[string]error{

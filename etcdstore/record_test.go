@@ -202,7 +202,7 @@ func FuzzDecodePlanning(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name string, value []byte) {
 		requireReadsAlike(t, value, decodeMember, Member.encode)
 		requireReadsAlike(t, value, decodePartitions, encodePartitions)
-		requireReadsAlike(t, value, decodeControl, controlRecord.encode)
+		requireReadsAlike(t, value, decodeControl, Control.encode)
 		key := defaultPrefix + "/ns/hub/cg/control/" + name
 		if _, _, parsed, err := (keyspace{prefix: defaultPrefix}).parse(key); err != nil || parsed != name {
 			return

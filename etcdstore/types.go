@@ -31,6 +31,10 @@ type Ownership struct {
 	// LastModifiedTime is the claimer's wall clock at the claim, set by the store. It is for people: no decision rests
 	// on it.
 	LastModifiedTime time.Time
+
+	// PreviousOwner is who had the partition before, as far as the claimer knew, and Reason why it came to its owner.
+	// They are for people. The store sets both; claims take a reason from [ClaimOptions].
+	PreviousOwner, Reason string
 }
 
 // Checkpoint is a position in one partition, up to which its events have been handled.

@@ -2,7 +2,6 @@ package etcdstore
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"sync"
 
@@ -33,25 +32,6 @@ type Mirror struct {
 	changed chan struct{} // closed when view is out of date
 	err     error
 }
-
-// Snapshot is a group as it was at one revision of etcd. Maps are keyed by partition id, or by owner id for members,
-// and must not be changed. An ownership that cannot be read is among both the Ownerships, as owned by nobody, and the
-// Corrupt: it can be claimed with its etag.
-type Snapshot struct {
-	Group       Group
-	Revision    int64
-	Ownerships  map[string]Ownership
-	Checkpoints map[string]Checkpoint // nil unless asked for
-	Members     map[string]Member
-	Controls    Controls
-	Reserved    map[string][]string     // partitions that are kept for an owner while it is away, by owner id
-	Corrupt     map[string]*RecordError // records that cannot be read, by key
-
-	changed <-chan struct{}
-}
-
-// Changed is closed when the group has changed since the snapshot or its mirror has stopped.
-func (s *Snapshot) Changed() <-chan struct{} { return s.changed }
 
 // Watch returns a mirror of a group, which follows it until it is closed or the store closes. It returns once the group
 // has been read, for which ctx is the limit. Errors: [ErrInvalidArgument]; [ErrClosed]; ctx's error;
@@ -169,17 +149,9 @@ func (m *Mirror) stop(err error) {
 func (m *Mirror) reset(kvs []*mvccpb.KeyValue, revision int64, withCheckpoints bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.current.Revision = revision
-	m.current.Ownerships = make(map[string]Ownership)
-	m.current.Members = make(map[string]Member)
-	m.current.Controls = newControls()
-	m.current.Reserved = make(map[string][]string)
-	m.current.Corrupt = make(map[string]*RecordError)
-	if withCheckpoints {
-		m.current.Checkpoints = make(map[string]Checkpoint)
-	}
+	m.current = newSnapshot(m.current.Group, revision, withCheckpoints)
 	for _, kv := range kvs {
-		m.set(kv)
+		m.current.set(m.store, kv)
 	}
 	m.publish()
 }
@@ -190,9 +162,9 @@ func (m *Mirror) apply(events []*clientv3.Event, revision int64) {
 	defer m.mu.Unlock()
 	for _, e := range events {
 		if e.Type == clientv3.EventTypeDelete {
-			m.remove(string(e.Kv.Key))
+			m.current.remove(m.store, string(e.Kv.Key))
 		} else {
-			m.set(e.Kv)
+			m.current.set(m.store, e.Kv)
 		}
 	}
 	m.current.Revision = revision
@@ -204,76 +176,4 @@ func (m *Mirror) publish() {
 	m.view = nil
 	close(m.changed)
 	m.changed = make(chan struct{})
-}
-
-// set takes in one record. What cannot be read replaces what could: the old content is gone. The mutex is held.
-func (m *Mirror) set(kv *mvccpb.KeyValue) {
-	key := string(kv.Key)
-	_, kd, name, err := m.store.keys.parse(key)
-	if errors.Is(err, errUnknownKind) {
-		return // a later version wrote it
-	}
-	if err != nil {
-		m.current.Corrupt[key] = newRecordError(key, kv.ModRevision, err)
-		return
-	}
-	m.remove(key)
-	var corrupt *RecordError
-	switch kd {
-	case kindOwnership:
-		var o Ownership
-		if o, corrupt = m.store.ownershipOf(kv); corrupt != nil {
-			o = Ownership{Group: m.current.Group, PartitionID: name, ETag: corrupt.ETag}
-		}
-		m.current.Ownerships[name] = o
-	case kindCheckpoint:
-		var c Checkpoint
-		if c, corrupt = m.store.checkpointOf(kv); corrupt == nil {
-			m.current.Checkpoints[name] = c
-		}
-	case kindMember:
-		var member Member
-		member, err = decodeMember(kv.Value)
-		switch {
-		case err != nil:
-		case member.OwnerID != name:
-			err = &fieldError{Field: fieldOwnerID, Value: member.OwnerID, Err: errors.New("not the one in the key")}
-		default:
-			m.current.Members[name] = member
-		}
-	case kindControl:
-		err = m.current.Controls.set(name, kv.Value)
-	case kindReserved:
-		var ids []string
-		if ids, err = decodePartitions(kv.Value); err == nil {
-			m.current.Reserved[name] = ids
-		}
-	}
-	if err != nil {
-		corrupt = newRecordError(key, kv.ModRevision, err)
-	}
-	if corrupt != nil {
-		m.current.Corrupt[key] = corrupt
-	}
-}
-
-// remove takes one record out. The mutex is held.
-func (m *Mirror) remove(key string) {
-	delete(m.current.Corrupt, key)
-	_, kd, name, err := m.store.keys.parse(key)
-	if err != nil {
-		return
-	}
-	switch kd {
-	case kindOwnership:
-		delete(m.current.Ownerships, name)
-	case kindCheckpoint:
-		delete(m.current.Checkpoints, name)
-	case kindMember:
-		delete(m.current.Members, name)
-	case kindControl:
-		m.current.Controls.remove(name)
-	case kindReserved:
-		delete(m.current.Reserved, name)
-	}
 }

@@ -80,7 +80,7 @@ func (w *randomWrites) op() clientv3.Op {
 	case kindReserved:
 		value = string(encodePartitions(partitions(w.random.IntN(3))))
 	case kindControl:
-		value = string(controlRecord{OwnerID: "x", Reason: strconv.FormatInt(number, 10)}.encode())
+		value = string(Control{OwnerID: "x", Reason: strconv.FormatInt(number, 10)}.encode())
 		if name == controlPartitions {
 			value = string(encodePartitions(partitions(w.random.IntN(3))))
 		}

@@ -79,8 +79,11 @@ type memberVector struct {
 }
 
 type controlVector struct {
-	OwnerID string `json:"owner_id"`
-	Reason  string `json:"reason"`
+	OwnerID   string    `json:"owner_id"`
+	Reason    string    `json:"reason"`
+	SetBy     string    `json:"set_by"`
+	SetAt     time.Time `json:"set_at"`
+	ExpiresAt time.Time `json:"expires_at"`
 }
 
 func (v checkpointVector) record(tb testing.TB) checkpointRecord {
@@ -186,8 +189,8 @@ func TestVectorsOfControls(t *testing.T) {
 	vectors := readVectors(t)
 	require.NotEmpty(t, vectors.Controls)
 	for _, v := range vectors.Controls {
-		requireValues(t, []valueVector[controlVector]{v.valueVector}, decodeControl, controlRecord.encode,
-			func(v controlVector) controlRecord { return controlRecord(v) })
+		requireValues(t, []valueVector[controlVector]{v.valueVector}, decodeControl, Control.encode,
+			func(v controlVector) Control { return Control(v) })
 		controls := newControls()
 		require.NoError(t, controls.set(v.Name, []byte(v.Value)), v.About)
 		require.NotEmpty(t, cmp.Diff(newControls(), controls), v.About)

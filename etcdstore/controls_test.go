@@ -1,0 +1,135 @@
+package etcdstore
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tenure-go/tenure/internal/etcdtest"
+)
+
+// TestControlsAreSetAndTakenBack sets each kind of control, on more names than one transaction takes, and takes them
+// back.
+func TestControlsAreSetAndTakenBack(t *testing.T) {
+	t.Parallel()
+	client, group := etcdtest.Start(t).Client(t), testGroup(t)
+	s := startStore(t, client, nil, nil)
+	mirror, err := s.Watch(soon(t), group, nil)
+	require.NoError(t, err)
+	of := func(c *Controls, kind ControlKind) map[string]Control {
+		switch kind {
+		case Cordon:
+			return c.Cordoned
+		case Drain:
+			return c.Drained
+		case Pin:
+			return c.Pinned
+		case Avoid:
+			passed := make(map[string]Control)
+			for id, by := range c.Avoid {
+				passed[id] = by["pod/1"]
+			}
+			return passed
+		case Pause:
+		}
+		return c.Paused
+	}
+	many := append(partitions(200), "a/b", "ü", "0")
+	for _, kind := range []ControlKind{Cordon, Drain, Pin, Pause, Avoid} {
+		before := time.Now()
+		want := Control{Reason: "node goes", SetBy: "ann@laptop", ExpiresAt: before.Add(time.Hour)}
+		if kind == Pin || kind == Avoid {
+			want.OwnerID = "pod/1"
+		}
+		require.NoError(t, s.SetControl(soon(t), group, kind, want, many...))
+		snapshot := awaitMirror(t, mirror, func(s *Snapshot) bool { return len(of(&s.Controls, kind)) == len(many)-1 })
+		for id, got := range of(&snapshot.Controls, kind) {
+			require.WithinRange(t, got.SetAt, before.Add(-time.Second), time.Now())
+			require.WithinDuration(t, want.ExpiresAt, got.ExpiresAt, 0)
+			got.SetAt, got.ExpiresAt = time.Time{}, want.ExpiresAt
+			require.Equal(t, want, got, "%s of %s", kind, id)
+		}
+		if kind == Avoid {
+			require.ErrorIs(t, s.RemoveControl(soon(t), group, kind, many...), ErrInvalidArgument)
+			require.NoError(t, s.Readmit(soon(t), group, "pod/1", many...))
+		} else {
+			require.NoError(t, s.RemoveControl(soon(t), group, kind, append(many, "nobody's")...))
+		}
+		awaitMirror(t, mirror, func(s *Snapshot) bool { return len(of(&s.Controls, kind)) == 0 })
+	}
+}
+
+func TestAControlExpires(t *testing.T) {
+	t.Parallel()
+	client, group := etcdtest.Start(t).Client(t), testGroup(t)
+	s := startStore(t, client, nil, nil)
+	mirror, err := s.Watch(soon(t), group, nil)
+	require.NoError(t, err)
+	began := time.Now()
+	require.NoError(t, s.SetControl(soon(t), group, Pause, Control{ExpiresAt: began.Add(2500 * time.Millisecond)}, "0"))
+	require.NoError(t, s.SetControl(soon(t), group, Pause, Control{}, "1"))
+	snapshot := awaitMirror(t, mirror, func(s *Snapshot) bool { return len(s.Controls.Paused) == 2 })
+	require.Zero(t, snapshot.Controls.Paused["1"].ExpiresAt)
+	snapshot = awaitMirror(t, mirror, func(s *Snapshot) bool { return len(s.Controls.Paused) == 1 })
+	require.Contains(t, snapshot.Controls.Paused, "1")
+	require.GreaterOrEqual(t, time.Since(began), 2500*time.Millisecond)
+}
+
+func TestControlsThatNoRecordCanHoldAreRefused(t *testing.T) {
+	t.Parallel()
+	client, group := etcdtest.Start(t).Client(t), testGroup(t)
+	s := startStore(t, client, nil, nil)
+	before := revisionNow(t, client)
+	for want, err := range map[string]error{
+		`names[1].PartitionID is "", want a non-empty string`: s.SetControl(soon(t), group, Pause, Control{}, "0", ""),
+		`names[0].OwnerID is ""`:                              s.SetControl(soon(t), group, Drain, Control{}, ""),
+		`control.OwnerID is ""`:                               s.SetControl(soon(t), group, Pin, Control{}, "0"),
+		`control.OwnerID is "\"a\""`:                          s.SetControl(soon(t), group, Drain, Control{OwnerID: "a"}, "b"),
+		`control.Reason is`:                                   s.SetControl(soon(t), group, Drain, Control{Reason: "\xff"}, "b"),
+		`control.ExpiresAt is`:                                s.SetControl(soon(t), group, Drain, Control{ExpiresAt: time.Unix(1, 0)}, "b"),
+		`kind is "stop", want cordon, drain`:                  s.SetControl(soon(t), group, "stop", Control{}, "b"),
+		`group.EventHubName is ""`:                            s.RemoveControl(soon(t), Group{"ns", "", "group"}, Pause, "0"),
+	} {
+		require.ErrorIs(t, err, ErrInvalidArgument)
+		require.ErrorContains(t, err, want)
+	}
+	require.Equal(t, before, revisionNow(t, client))
+}
+
+// TestGroupsAreListed lists groups with corrupt and foreign records among them.
+func TestGroupsAreListed(t *testing.T) {
+	t.Parallel()
+	client := etcdtest.Start(t).Client(t)
+	s := startStore(t, client, nil, nil)
+	all, err := s.ListGroups(soon(t))
+	require.NoError(t, err)
+	require.Empty(t, all)
+	var want []*Snapshot
+	for i := range 3 {
+		group := Group{"ns", "a/hub" + strconv.Itoa(i), "group"}
+		number := int64(i)
+		require.NoError(t, s.UpdateCheckpoint(soon(t), Checkpoint{Group: group, PartitionID: "0", SequenceNumber: &number}, nil))
+		require.NoError(t, s.AddPartitions(soon(t), group, []string{"0", "1"}))
+		_, err := client.Put(soon(t), s.keys.group(group)+"ownership/%zz", "{}")
+		require.NoError(t, err)
+	}
+	_, err = client.Put(soon(t), s.keys.prefix+"/no group", "{}")
+	require.NoError(t, err)
+	_, err = client.Put(soon(t), s.keys.prefix+"/a/b/%zz/ownership/1", "{}")
+	require.NoError(t, err)
+	_, err = client.Put(soon(t), s.keys.prefix+"2/a/b/c/ownership/1", "{}")
+	require.NoError(t, err)
+	for i := range 3 {
+		group := Group{"ns", "a/hub" + strconv.Itoa(i), "group"}
+		want = append(want, snapshotAt(t, s, client, group, revisionNow(t, client), true))
+	}
+	all, err = s.ListGroups(soon(t))
+	require.NoError(t, err)
+	require.Len(t, all, len(want))
+	for i := range want {
+		requireSame(t, want[i], all[i])
+		require.Len(t, all[i].Corrupt, 1)
+	}
+}
