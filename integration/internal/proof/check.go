@@ -138,7 +138,7 @@ func (p *partition) checkTrust() {
 		next := slices.IndexFunc(p.changes, func(c Change) bool {
 			return c.Kind == Ownership && c.Revision > t.Fence && !c.Deleted
 		})
-		if t.Released != nil || p.run.Left[t.Member] || next < 0 {
+		if t.Released != nil || p.run.Left[t.Member] || next < 0 || p.gaveUp(t) {
 			continue
 		}
 		another := p.changes[next]
@@ -153,6 +153,17 @@ func (p *partition) checkTrust() {
 			}
 		}
 	}
+}
+
+// gaveUp reports whether a tenure ended with a last checkpoint and a release, which are one transaction, whether its
+// member was told so or not: the answer may be lost.
+func (p *partition) gaveUp(t *Tenure) bool {
+	end := slices.IndexFunc(p.changes, func(c Change) bool { return c.Kind == Ownership && c.Revision > t.Fence })
+	if end < 1 || !p.changes[end].Deleted {
+		return false
+	}
+	last := p.changes[end-1]
+	return last.Kind == Checkpoint && last.Revision == p.changes[end].Revision && last.OwnerID == t.Member
 }
 
 // Overlap is two tenures of which the second began before the first had ended.
