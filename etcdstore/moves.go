@@ -6,6 +6,7 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/metadata"
 )
 
 // Move is what a partition's ownership became at one revision.
@@ -56,7 +57,9 @@ func (*compactedError) Error() string { return "compacted" }
 // movesSince reads a key's history between two revisions. A watch is how etcd tells it.
 func (s *Store) movesSince(ctx context.Context, key string, from, to int64) ([]Move, error) {
 	return persist(ctx, &s.latestAnswer, func(ctx context.Context) ([]Move, error) {
-		ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+		// A stream of its own: a server answers for all watches of a stream together, and not while one of them begins
+		// with a revision to come, as those of mirrors do.
+		ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(clientv3.WithRequireLeader(ctx), "tenure", "moves"))
 		defer cancel()
 		var moves []Move
 		responses := s.client.Watch(ctx, key, clientv3.WithRev(from))
@@ -77,7 +80,7 @@ func (s *Store) movesSince(ctx context.Context, key string, from, to int64) ([]M
 				return nil, &compactedError{resp.CompactRevision}
 			case resp.Err() != nil:
 				return nil, resp.Err()
-			case resp.Header.Revision == 0: // it has been closed: ctx has ended, or the client was closed
+			case resp.Header.GetRevision() == 0: // it has been closed: ctx has ended, or the client was closed
 				return nil, context.Cause(ctx)
 			case resp.IsProgressNotify() && resp.Header.Revision >= to:
 				return moves, nil

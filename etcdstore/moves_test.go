@@ -18,6 +18,9 @@ func TestMovesAreToldAsFarBackAsEtcdRemembers(t *testing.T) {
 	looking := startStore(t, client, nil, nil)
 	o := Ownership{Group: group, PartitionID: "a/1", OwnerID: "a"}
 
+	_, err := looking.Watch(soon(t), group, nil) // on the same connection
+	require.NoError(t, err)
+
 	moves, since, err := looking.ListMoves(soon(t), group, "a/1")
 	require.NoError(t, err)
 	require.Empty(t, moves)

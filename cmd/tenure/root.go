@@ -88,6 +88,9 @@ func (a *app) rootCommand() *cobra.Command {
 		},
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 		PersistentPreRunE: func(command *cobra.Command, _ []string) error {
+			if flags := command.Root().PersistentFlags(); command.Annotations[quietLog] != "" && !flags.Changed("log-level") {
+				a.logLevel = "warn"
+			}
 			return a.prepare(command.Root().PersistentFlags())
 		},
 	}
@@ -98,7 +101,8 @@ func (a *app) rootCommand() *cobra.Command {
 		return &problem.Error{Kind: problem.Usage, What: err.Error(), Do: "See: " + command.CommandPath() + " --help"}
 	})
 	a.addFlags(root.PersistentFlags())
-	root.AddCommand(a.consumeCommand(), a.runCommand(), a.versionCommand(), a.demoCommand(), a.devEtcdCommand())
+	root.AddCommand(a.consumeCommand(), a.runCommand(), a.versionCommand(), a.demoCommand(), a.devEtcdCommand(),
+		a.groupCommand(), a.memberCommand(), a.partitionCommand(), a.checkpointCommand())
 	return root
 }
 

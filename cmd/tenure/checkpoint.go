@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tenure-go/tenure/cmd/tenure/internal/inspect"
+	"github.com/tenure-go/tenure/etcdstore"
+)
+
+func (a *app) checkpointCommand() *cobra.Command {
+	var listed, shown outputFlags
+	list := &cobra.Command{
+		Use: "list GROUP", Short: "List a group's checkpoints", Args: exactly("GROUP"), Annotations: quiet(),
+		Example: "  tenure checkpoint list orders/billing\n  tenure checkpoint list orders/billing --watch",
+		RunE: func(command *cobra.Command, args []string) error {
+			return a.listCheckpoints(command.Context(), &listed, args[0])
+		},
+	}
+	listed.define(list.Flags())
+	listed.defineWatch(list.Flags())
+	show := &cobra.Command{
+		Use: "show GROUP PARTITION", Short: "Show a partition's checkpoint", Args: exactly("GROUP", "PARTITION"),
+		Annotations: quiet(),
+		Example:     "  tenure checkpoint show orders/billing 7 -o json",
+		RunE: func(command *cobra.Command, args []string) error {
+			return a.showCheckpoint(command.Context(), &shown, args[0], args[1])
+		},
+	}
+	shown.define(show.Flags())
+	return commands("checkpoint", "See the checkpoints of a group", `See the checkpoints of a group: up to where the events of each partition have been handled.`,
+		list, show)
+}
+
+func (a *app) listCheckpoints(ctx context.Context, f *outputFlags, group string) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	return a.withGroup(ctx, group, func(_ *etcdstore.Store, mirror *etcdstore.Mirror) error {
+		if f.watch {
+			return a.follow(ctx, f, mirror, inspect.CheckpointChanges)
+		}
+		checkpoints := inspect.Checkpoints(mirror.Snapshot())
+		return a.show(f, checkpoints, func(out *bufio.Writer) error {
+			table := inspect.CheckpointTable(checkpoints, time.Now())
+			return table.Print(out)
+		})
+	})
+}
+
+func (a *app) showCheckpoint(ctx context.Context, f *outputFlags, group, partition string) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	return a.withGroup(ctx, group, func(_ *etcdstore.Store, mirror *etcdstore.Mirror) error {
+		s := mirror.Snapshot()
+		checkpoints := inspect.Checkpoints(s)
+		for i := range checkpoints {
+			if checkpoints[i].Partition == partition {
+				return a.show(f, checkpoints[i], func(out *bufio.Writer) error {
+					table := inspect.CheckpointTable(checkpoints[i:i+1], time.Now())
+					return table.Print(out)
+				})
+			}
+		}
+		var names []string
+		for _, c := range checkpoints {
+			names = append(names, c.Partition)
+		}
+		return unknown("checkpoint of partition", partition, "in "+group, names, "tenure checkpoint list "+group)
+	})
+}

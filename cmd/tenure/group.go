@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tenure-go/tenure/cmd/tenure/internal/inspect"
+	"github.com/tenure-go/tenure/etcdstore"
+)
+
+func (a *app) groupCommand() *cobra.Command {
+	var listed, shown outputFlags
+	list := &cobra.Command{
+		Use: "list", Short: "List the groups that share this prefix", Args: noArguments, Annotations: quiet(),
+		Example: "  tenure group list --endpoints localhost:2379\n  tenure group list -o json",
+		RunE: func(command *cobra.Command, _ []string) error {
+			return a.listGroups(command.Context(), &listed)
+		},
+	}
+	listed.define(list.Flags())
+	show := &cobra.Command{
+		Use: "show GROUP", Short: "Show a group: its members, and what is to be noticed", Args: exactly("GROUP"),
+		Annotations: quiet(),
+		Example:     "  tenure group show orders/billing",
+		RunE: func(command *cobra.Command, args []string) error {
+			return a.showGroup(command.Context(), &shown, args[0])
+		},
+	}
+	shown.define(show.Flags())
+	return commands("group", "See the groups that share an etcd", `See the groups that share an etcd. GROUP is namespace/hub/group, or
+topic/group in the namespace "local".`, list, show)
+}
+
+func (a *app) listGroups(ctx context.Context, f *outputFlags) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	return a.withReader(ctx, func(store *etcdstore.Store) error {
+		bounded, cancel := context.WithTimeout(ctx, readLimit)
+		defer cancel()
+		all, err := store.ListGroups(bounded)
+		if err != nil {
+			return fmt.Errorf("list the groups: %w", err)
+		}
+		groups := make([]inspect.Group, len(all))
+		for i, s := range all {
+			groups[i] = inspect.Summary(s)
+		}
+		return a.show(f, groups, func(out *bufio.Writer) error {
+			if len(groups) == 0 {
+				_, err := fmt.Fprintf(out, "There are no groups under %s.\n", a.etcd.Prefix)
+				return err //nolint:wrapcheck // show says what it is.
+			}
+			table := inspect.GroupTable(groups)
+			return table.Print(out)
+		})
+	})
+}
+
+// groupDetails is what is shown of a group.
+type groupDetails struct {
+	inspect.Group
+
+	MemberList []inspect.Member    `json:"member_list"`
+	Unowned    []string            `json:"unowned"`
+	Controlled []inspect.Partition `json:"controlled"` // partitions that operators or members want something of
+	Problems   []string            `json:"problems"`   // records that cannot be read
+}
+
+func (a *app) showGroup(ctx context.Context, f *outputFlags, group string) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	return a.withGroup(ctx, group, func(_ *etcdstore.Store, mirror *etcdstore.Mirror) error {
+		s, now := mirror.Snapshot(), time.Now()
+		d := groupDetails{
+			Group: inspect.Summary(s), MemberList: inspect.Members(s), Unowned: []string{},
+			Controlled: []inspect.Partition{}, Problems: inspect.Problems(s),
+		}
+		for _, p := range inspect.Partitions(s) {
+			if p.OwnerID == "" {
+				d.Unowned = append(d.Unowned, p.Partition)
+			}
+			if len(p.Controls) > 0 {
+				d.Controlled = append(d.Controlled, p)
+			}
+		}
+		return a.show(f, d, func(out *bufio.Writer) error {
+			fmt.Fprintf(out, "group %s at revision %d\n%d partitions, %d owned, %d checkpoints\n", d.Group.Group, d.Revision,
+				d.Partitions, d.Owned, d.Checkpoints)
+			if len(d.Unowned) > 0 {
+				fmt.Fprintf(out, "without an owner: %s\n", inspect.Some(d.Unowned, 20))
+			}
+			for _, p := range d.Controlled {
+				for _, c := range p.Controls {
+					fmt.Fprintf(out, "partition %s is %s\n", p.Partition, c.Words(now))
+				}
+			}
+			for _, m := range d.MemberList {
+				for _, c := range m.Controls {
+					fmt.Fprintf(out, "member %s is %s\n", m.OwnerID, c.Words(now))
+				}
+			}
+			for _, text := range d.Problems {
+				fmt.Fprintf(out, "CORRUPT: %s\n", text)
+			}
+			fmt.Fprintln(out)
+			table := inspect.MemberTable(d.MemberList, now)
+			return table.Print(out)
+		})
+	})
+}

@@ -1,0 +1,84 @@
+package inspect
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/tenure-go/tenure/etcdstore"
+)
+
+// Group is a summary of a group.
+type Group struct {
+	Group       string `json:"group"`
+	Partitions  int    `json:"partitions"`
+	Owned       int    `json:"owned"`
+	Paused      int    `json:"paused"`
+	Members     int    `json:"members"`
+	Foreign     int    `json:"foreign"` // owners that are no members
+	Checkpoints int    `json:"checkpoints"`
+	Corrupt     int    `json:"corrupt"` // records
+	Revision    int64  `json:"revision"`
+}
+
+// Summary sums a group up.
+func Summary(s *etcdstore.Snapshot) Group {
+	g := Group{
+		Group: s.Group.String(), Members: len(s.Members), Paused: len(s.Controls.Paused), Checkpoints: len(s.Checkpoints),
+		Corrupt: len(s.Corrupt), Revision: s.Revision,
+	}
+	ids := make(map[string]bool)
+	for _, id := range s.Controls.Partitions {
+		ids[id] = true
+	}
+	foreign := make(map[string]bool)
+	for id, o := range s.Ownerships {
+		ids[id] = true
+		if o.OwnerID == "" {
+			continue
+		}
+		g.Owned++
+		if _, member := s.Members[o.OwnerID]; !member {
+			foreign[o.OwnerID] = true
+		}
+	}
+	for id := range s.Checkpoints {
+		ids[id] = true
+	}
+	g.Partitions, g.Foreign = len(ids), len(foreign)
+	return g
+}
+
+// Notes are what is to be noticed of a group, in a few words.
+func (g Group) Notes() string {
+	var notes []string
+	note := func(n int, what string) {
+		if n > 0 {
+			notes = append(notes, fmt.Sprintf("%d %s", n, what))
+		}
+	}
+	note(g.Partitions-g.Owned-g.Paused, "unowned")
+	note(g.Paused, "paused")
+	note(g.Foreign, "foreign owners")
+	note(g.Corrupt, "corrupt records")
+	return strings.Join(notes, ", ")
+}
+
+// GroupTable shows groups.
+func GroupTable(groups []Group) Table {
+	t := Table{Head: []string{"GROUP", "PARTITIONS", "OWNED", "MEMBERS", "CHECKPOINTS", "NOTES"}}
+	for _, g := range groups {
+		t.Add(g.Group, strconv.Itoa(g.Partitions), strconv.Itoa(g.Owned), strconv.Itoa(g.Members),
+			strconv.Itoa(g.Checkpoints), g.Notes())
+	}
+	return t
+}
+
+// Problems are what is wrong with records that cannot be read, by their keys.
+func Problems(s *etcdstore.Snapshot) []string {
+	all := []string{}
+	for _, key := range sorted(s.Corrupt) {
+		all = append(all, s.Corrupt[key].Error())
+	}
+	return all
+}
