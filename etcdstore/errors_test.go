@@ -1,13 +1,17 @@
 package etcdstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tenure-go/tenure/internal/etcdtest"
 )
 
 func TestRecordError(t *testing.T) {
@@ -68,5 +72,26 @@ func TestMessagesAreClipped(t *testing.T) {
 			require.NotContains(t, err, `\xf0`, "a character was cut")
 			require.NotContains(t, err, `\xc3`, "a character was cut")
 		}
+	}
+}
+
+// TestAContextThatHasEndedIsToldByItsCause makes each kind of call with one.
+func TestAContextThatHasEndedIsToldByItsCause(t *testing.T) {
+	t.Parallel()
+	client, group := etcdtest.Start(t).Client(t), testGroup(t)
+	s := startMember(t, client, 10*time.Second)
+	ended, end := context.WithCancelCause(t.Context())
+	cause := errors.New("a cause")
+	end(cause)
+	number := int64(1)
+	_, claimed := s.ClaimOwnership(ended, []Ownership{{Group: group, PartitionID: "0", OwnerID: "a"}}, nil)
+	_, listed := s.ListOwnership(ended, group)
+	_, watched := s.Watch(ended, group, nil)
+	for call, err := range map[string]error{
+		"claim": claimed, "list": listed, "watch": watched,
+		"update":  s.UpdateCheckpoint(ended, Checkpoint{Group: group, PartitionID: "0", SequenceNumber: &number}, nil),
+		"release": s.Release(ended, Ownership{Group: group, PartitionID: "0", OwnerID: "a", ETag: "1"}),
+	} {
+		require.ErrorIs(t, err, cause, call)
 	}
 }

@@ -11,10 +11,10 @@ import (
 
 // Move is what a partition's ownership became at one revision.
 type Move struct {
-	Revision int64
-
 	// Ownership is the record. One that was deleted, because it was released or its lease ended, has no etag.
 	Ownership
+
+	Revision int64
 }
 
 // ListMoves returns what became of a partition's ownership, oldest first, as far back as etcd remembers: to the

@@ -139,8 +139,8 @@ func (s *Store) Close(ctx context.Context) error {
 
 // join counts a call that uses the store, so that Close waits until it calls running.Done.
 func (s *Store) join(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

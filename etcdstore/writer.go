@@ -232,7 +232,7 @@ func (w *writer) close(ctx context.Context) error {
 	case <-w.drained:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 }
 

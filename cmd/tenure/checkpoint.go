@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"time"
 
@@ -31,8 +30,8 @@ func (a *app) checkpointCommand() *cobra.Command {
 		},
 	}
 	shown.define(show.Flags())
-	return commands("checkpoint", "See the checkpoints of a group", `See the checkpoints of a group: up to where the events of each partition have been handled.`,
-		list, show)
+	return commands("checkpoint", "See the checkpoints of a group",
+		"See the checkpoints of a group: up to where the events of each partition have been handled.", list, show)
 }
 
 func (a *app) listCheckpoints(ctx context.Context, f *outputFlags, group string) error {
@@ -44,9 +43,8 @@ func (a *app) listCheckpoints(ctx context.Context, f *outputFlags, group string)
 			return a.follow(ctx, f, mirror, inspect.CheckpointChanges)
 		}
 		checkpoints := inspect.Checkpoints(mirror.Snapshot())
-		return a.show(f, checkpoints, func(out *bufio.Writer) error {
-			table := inspect.CheckpointTable(checkpoints, time.Now())
-			return table.Print(out)
+		return a.show(f, checkpoints, func(page *inspect.Page) {
+			page.Table(inspect.CheckpointTable(checkpoints, time.Now()))
 		})
 	})
 }
@@ -60,9 +58,8 @@ func (a *app) showCheckpoint(ctx context.Context, f *outputFlags, group, partiti
 		checkpoints := inspect.Checkpoints(s)
 		for i := range checkpoints {
 			if checkpoints[i].Partition == partition {
-				return a.show(f, checkpoints[i], func(out *bufio.Writer) error {
-					table := inspect.CheckpointTable(checkpoints[i:i+1], time.Now())
-					return table.Print(out)
+				return a.show(f, checkpoints[i], func(page *inspect.Page) {
+					page.Table(inspect.CheckpointTable(checkpoints[i:i+1], time.Now()))
 				})
 			}
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"time"
@@ -11,6 +10,9 @@ import (
 	"github.com/tenure-go/tenure/cmd/tenure/internal/inspect"
 	"github.com/tenure-go/tenure/etcdstore"
 )
+
+const groupHelp = `See the groups that share an etcd. GROUP is namespace/hub/group, or topic/group in the namespace
+"local".`
 
 func (a *app) groupCommand() *cobra.Command {
 	var listed, shown outputFlags
@@ -31,8 +33,7 @@ func (a *app) groupCommand() *cobra.Command {
 		},
 	}
 	shown.define(show.Flags())
-	return commands("group", "See the groups that share an etcd", `See the groups that share an etcd. GROUP is namespace/hub/group, or
-topic/group in the namespace "local".`, list, show)
+	return commands("group", "See the groups that share an etcd", groupHelp, list, show)
 }
 
 func (a *app) listGroups(ctx context.Context, f *outputFlags) error {
@@ -50,13 +51,12 @@ func (a *app) listGroups(ctx context.Context, f *outputFlags) error {
 		for i, s := range all {
 			groups[i] = inspect.Summary(s)
 		}
-		return a.show(f, groups, func(out *bufio.Writer) error {
+		return a.show(f, groups, func(page *inspect.Page) {
 			if len(groups) == 0 {
-				_, err := fmt.Fprintf(out, "There are no groups under %s.\n", a.etcd.Prefix)
-				return err //nolint:wrapcheck // show says what it is.
+				page.Linef("There are no groups under %s.", a.etcd.Prefix)
+				return
 			}
-			table := inspect.GroupTable(groups)
-			return table.Print(out)
+			page.Table(inspect.GroupTable(groups))
 		})
 	})
 }
@@ -89,28 +89,27 @@ func (a *app) showGroup(ctx context.Context, f *outputFlags, group string) error
 				d.Controlled = append(d.Controlled, p)
 			}
 		}
-		return a.show(f, d, func(out *bufio.Writer) error {
-			fmt.Fprintf(out, "group %s at revision %d\n%d partitions, %d owned, %d checkpoints\n", d.Group.Group, d.Revision,
-				d.Partitions, d.Owned, d.Checkpoints)
+		return a.show(f, d, func(page *inspect.Page) {
+			page.Linef("group %s at revision %d", d.Group.Group, d.Revision)
+			page.Linef("%d partitions, %d owned, %d checkpoints", d.Partitions, d.Owned, d.Checkpoints)
 			if len(d.Unowned) > 0 {
-				fmt.Fprintf(out, "without an owner: %s\n", inspect.Some(d.Unowned, 20))
+				page.Linef("without an owner: %s", inspect.Some(d.Unowned, 20))
 			}
 			for _, p := range d.Controlled {
 				for _, c := range p.Controls {
-					fmt.Fprintf(out, "partition %s is %s\n", p.Partition, c.Words(now))
+					page.Linef("partition %s is %s", p.Partition, c.Words(now))
 				}
 			}
 			for _, m := range d.MemberList {
 				for _, c := range m.Controls {
-					fmt.Fprintf(out, "member %s is %s\n", m.OwnerID, c.Words(now))
+					page.Linef("member %s is %s", m.OwnerID, c.Words(now))
 				}
 			}
 			for _, text := range d.Problems {
-				fmt.Fprintf(out, "CORRUPT: %s\n", text)
+				page.Linef("CORRUPT: %s", text)
 			}
-			fmt.Fprintln(out)
-			table := inspect.MemberTable(d.MemberList, now)
-			return table.Print(out)
+			page.Linef("")
+			page.Table(inspect.MemberTable(d.MemberList, now))
 		})
 	})
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -138,19 +137,24 @@ func unknown(what, name, where string, names []string, list string) error {
 	return &problem.Error{Kind: problem.Usage, What: fmt.Sprintf("there is no %s %q %s", what, name, where), Do: do}
 }
 
-// show prints something as a table, or whatever else lines says, or as JSON.
-func (a *app) show(f *outputFlags, value any, lines func(*bufio.Writer) error) error {
-	out := bufio.NewWriter(a.stdout)
-	var err error
+// show prints something as JSON, or for people as write has it.
+func (a *app) show(f *outputFlags, value any, write func(*inspect.Page)) error {
+	var page inspect.Page
 	if f.output == outputJSON {
-		encoder := json.NewEncoder(out)
+		encoder := json.NewEncoder(&page)
 		encoder.SetIndent("", "  ")
 		encoder.SetEscapeHTML(false)
-		err = encoder.Encode(value)
+		if err := encoder.Encode(value); err != nil {
+			return fmt.Errorf("encode: %w", err)
+		}
 	} else {
-		err = lines(out)
+		write(&page)
 	}
-	if err = errors.Join(err, out.Flush()); err != nil {
+	return a.print(&page)
+}
+
+func (a *app) print(page *inspect.Page) error {
+	if _, err := page.WriteTo(a.stdout); err != nil {
 		return fmt.Errorf("write to standard output: %w", err)
 	}
 	return nil
@@ -162,9 +166,6 @@ func (a *app) follow(
 	changes func(before, after *etcdstore.Snapshot, now time.Time) []inspect.Change,
 ) error {
 	before := mirror.Snapshot()
-	out := bufio.NewWriter(a.stdout)
-	encoder := json.NewEncoder(out)
-	encoder.SetEscapeHTML(false)
 	for {
 		select {
 		case <-ctx.Done():
@@ -175,34 +176,33 @@ func (a *app) follow(
 			return fmt.Errorf("follow the group: %w", err)
 		}
 		after := mirror.Snapshot()
+		var page inspect.Page
+		encoder := json.NewEncoder(&page)
+		encoder.SetEscapeHTML(false)
 		for _, change := range changes(before, after, time.Now()) {
-			var err error
-			if f.output == outputJSON {
-				err = encoder.Encode(change)
-			} else {
-				_, err = fmt.Fprintln(out, change)
-			}
-			if err != nil {
-				return fmt.Errorf("write to standard output: %w", err)
+			if f.output != outputJSON {
+				page.Linef("%v", change)
+			} else if err := encoder.Encode(change); err != nil {
+				return fmt.Errorf("encode: %w", err)
 			}
 		}
-		if err := out.Flush(); err != nil {
-			return fmt.Errorf("write to standard output: %w", err)
+		if err := a.print(&page); err != nil {
+			return err
 		}
 		before = after
 	}
 }
 
 // exactly is [cobra.ExactArgs] with an error of the right kind. The names are those of the arguments.
-func exactly(names ...string) cobra.PositionalArgs { return between(len(names), len(names), names...) }
-
-func between(least, most int, names ...string) cobra.PositionalArgs {
+// The last may stand for several, as in NAME...
+func exactly(names ...string) cobra.PositionalArgs {
+	all := strings.Join(names, " ")
 	return func(command *cobra.Command, args []string) error {
-		if len(args) >= least && (most < 0 || len(args) <= most) {
+		if len(args) == len(names) || len(args) > len(names) && strings.HasSuffix(all, "...") {
 			return nil
 		}
 		return &problem.Error{Kind: problem.Usage,
-			What: fmt.Sprintf("%s takes %s, and was given %d of them", command.CommandPath(), strings.Join(names, " "), len(args)),
+			What: fmt.Sprintf("%s takes %s, and was given %d of that", command.CommandPath(), all, len(args)),
 			Do:   "See: " + command.CommandPath() + " --help"}
 	}
 }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,15 +10,19 @@ import (
 	"github.com/tenure-go/tenure/etcdstore"
 )
 
-const memberListHelp = `List who takes part in a group: its members, owners of partitions that are no members (the Event Hubs
-SDK's Processor, programs that use the store), and members that are away and whose partitions are kept.
+const memberHelp = "See and steer the members of a group: the processes that share its partitions."
+
+const memberListHelp = `List who takes part in a group: its members, owners of partitions that are no members (the Event
+Hubs SDK's Processor, programs that use the store), and members that are away and whose partitions are
+kept.
 
 With --watch nothing is listed, and a line is printed for whatever becomes of them.`
 
 func (a *app) memberCommand() *cobra.Command {
 	var listed, shown outputFlags
 	list := &cobra.Command{
-		Use: "list GROUP", Short: "List a group's members", Long: memberListHelp, Args: exactly("GROUP"), Annotations: quiet(),
+		Use: "list GROUP", Short: "List a group's members", Long: memberListHelp,
+		Args: exactly("GROUP"), Annotations: quiet(),
 		Example: "  tenure member list orders/billing\n  tenure member list orders/billing --watch -o json",
 		RunE: func(command *cobra.Command, args []string) error {
 			return a.listMembers(command.Context(), &listed, args[0])
@@ -37,7 +39,7 @@ func (a *app) memberCommand() *cobra.Command {
 		},
 	}
 	shown.define(show.Flags())
-	return commands("member", "See and steer the members of a group", `See and steer the members of a group: the processes that share its partitions.`,
+	return commands("member", "See and steer the members of a group", memberHelp,
 		append([]*cobra.Command{list, show}, a.memberSteering()...)...)
 }
 
@@ -50,9 +52,8 @@ func (a *app) listMembers(ctx context.Context, f *outputFlags, group string) err
 			return a.follow(ctx, f, mirror, inspect.MemberChanges)
 		}
 		members := inspect.Members(mirror.Snapshot())
-		return a.show(f, members, func(out *bufio.Writer) error {
-			table := inspect.MemberTable(members, time.Now())
-			return table.Print(out)
+		return a.show(f, members, func(page *inspect.Page) {
+			page.Table(inspect.MemberTable(members, time.Now()))
 		})
 	})
 }
@@ -80,17 +81,14 @@ func (a *app) showMember(ctx context.Context, f *outputFlags, group, id string) 
 				d.Owns = append(d.Owns, p)
 			}
 		}
-		return a.show(f, d, func(out *bufio.Writer) error {
-			members := inspect.MemberTable([]inspect.Member{found}, now)
-			if err := members.Print(out); err != nil {
-				return err //nolint:wrapcheck // show says what it is.
-			}
+		return a.show(f, d, func(page *inspect.Page) {
+			page.Table(inspect.MemberTable([]inspect.Member{found}, now))
 			for _, c := range found.Controls {
-				fmt.Fprintf(out, "\nIt is %s.\n", c.Words(now))
+				page.Linef("")
+				page.Linef("It is %s.", c.Words(now))
 			}
-			fmt.Fprintln(out)
-			partitions := inspect.PartitionTable(d.Owns, now)
-			return partitions.Print(out)
+			page.Linef("")
+			page.Table(inspect.PartitionTable(d.Owns, now))
 		})
 	})
 }

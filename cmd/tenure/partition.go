@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"time"
@@ -12,11 +11,11 @@ import (
 	"github.com/tenure-go/tenure/etcdstore"
 )
 
-const partitionHelp = `See and steer the partitions of a group. What is wanted of a partition is a record in etcd that every
-member's plan obeys, from the moment when its watch tells it.`
+const partitionHelp = `See and steer the partitions of a group. What is wanted of a partition is a record in etcd that
+every member's plan obeys, from the moment when its watch tells it.`
 
-const partitionListHelp = `List a group's partitions: who owns each and since when, up to where its events have been handled, how old
-that checkpoint is, what is wanted of it, and why it moved to its owner.
+const partitionListHelp = `List a group's partitions: who owns each and since when, up to where its events have been handled,
+how old that checkpoint is, what is wanted of it, and why it moved to its owner.
 
 With --watch nothing is listed, and a line is printed whenever a partition changes hands or something
 else is wanted of it. etcd is not polled for that.`
@@ -44,8 +43,8 @@ etcd remembers: to its last compaction.`,
 		},
 	}
 	shown.define(show.Flags())
-	return commands("partition", "See and steer the partitions of a group", partitionHelp, append([]*cobra.Command{list, show},
-		a.partitionSteering()...)...)
+	return commands("partition", "See and steer the partitions of a group", partitionHelp,
+		append([]*cobra.Command{list, show}, a.partitionSteering()...)...)
 }
 
 func (a *app) listPartitions(ctx context.Context, f *outputFlags, group string) error {
@@ -57,9 +56,8 @@ func (a *app) listPartitions(ctx context.Context, f *outputFlags, group string) 
 			return a.follow(ctx, f, mirror, inspect.PartitionChanges)
 		}
 		partitions := inspect.Partitions(mirror.Snapshot())
-		return a.show(f, partitions, func(out *bufio.Writer) error {
-			table := inspect.PartitionTable(partitions, time.Now())
-			return table.Print(out)
+		return a.show(f, partitions, func(page *inspect.Page) {
+			page.Table(inspect.PartitionTable(partitions, time.Now()))
 		})
 	})
 }
@@ -89,20 +87,18 @@ func (a *app) showPartition(ctx context.Context, f *outputFlags, group, partitio
 			return fmt.Errorf("read the partition's history: %w", err)
 		}
 		d := partitionDetails{Partition: found, Moves: inspect.Moves(moves), RemembersFrom: since}
-		return a.show(f, d, func(out *bufio.Writer) error {
-			table := inspect.PartitionTable([]inspect.Partition{found}, now)
-			if err := table.Print(out); err != nil {
-				return err //nolint:wrapcheck // show says what it is.
-			}
+		return a.show(f, d, func(page *inspect.Page) {
+			page.Table(inspect.PartitionTable([]inspect.Partition{found}, now))
+			page.Linef("")
 			for _, c := range found.Controls {
-				fmt.Fprintf(out, "\nIt is %s.\n", c.Words(now))
+				page.Linef("It is %s.", c.Words(now))
 			}
 			for _, text := range found.Corrupt {
-				fmt.Fprintf(out, "\nCORRUPT: %s\n", text)
+				page.Linef("CORRUPT: %s", text)
 			}
-			fmt.Fprintf(out, "\nIts moves, newest first, as etcd remembers them from revision %d on:\n\n", since)
-			moves := inspect.MoveTable(d.Moves, now)
-			return moves.Print(out)
+			page.Linef("Its moves, newest first, as etcd remembers them from revision %d on:", since)
+			page.Linef("")
+			page.Table(inspect.MoveTable(d.Moves, now))
 		})
 	})
 }

@@ -29,7 +29,7 @@ type steerFlags struct {
 
 func (f *steerFlags) define(flags *pflag.FlagSet) {
 	flags.StringVar(&f.reason, "reason", "", "why, for whoever looks at it")
-	flags.DurationVar(&f.lasts, "for", 0, "have etcd take it back by itself after this long (0: it stays until it is taken back)")
+	flags.DurationVar(&f.lasts, "for", 0, "have etcd take it back by itself after this long (0: it stays)")
 }
 
 func (f *steerFlags) defineTimeout(flags *pflag.FlagSet, until string) {
@@ -194,7 +194,7 @@ func (a *app) steerCommand(
 	f *steerFlags, command *cobra.Command, work func(s *steering, names []string) error, names ...string,
 ) *cobra.Command {
 	command.Annotations = quiet()
-	command.Args = between(2, -1, names...)
+	command.Args = exactly(names...)
 	command.RunE = func(command *cobra.Command, args []string) error {
 		return a.steer(command.Context(), args[0], f, func(s *steering) error { return work(s, slices.Compact(args[1:])) })
 	}

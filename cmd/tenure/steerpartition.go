@@ -20,8 +20,8 @@ until "tenure partition unpin" or the time in --for.`
 const pauseHelp = `Have partitions be owned by nobody, and wait until they are. Their handlers finish, as with any planned
 move, and nothing of theirs is handled until "tenure partition resume" or the time in --for.`
 
-const releaseHelp = `Take partitions away from whoever owns them. Another member gets each: the former owner is passed over
-for a minute, if there is another.
+const releaseHelp = `Take partitions away from whoever owns them. Another member gets each: the former owner is passed
+over for a minute, if there is another.
 
 The owner is asked to finish, so that no event is repeated, and the command waits until another has
 it. With --now its ownership is deleted at once, whoever it is: also a consumer that is no member, or
@@ -169,8 +169,9 @@ func (s *steering) release(partitions []string) error {
 			Do:   "Take them with --now, or stop it."}
 	}
 	if len(snapshot.Members) < 2 && !s.flags.now && len(owned) > 0 {
-		return &problem.Error{What: "there is no other member that could take them", Do: "Start one. To have the only one start " +
-			"over with them, use --now. To have nobody handle them: tenure partition pause"}
+		return &problem.Error{What: "there is no other member that could take them",
+			Do: "Start one. To have the only one start over with them, use --now. To have nobody handle them: tenure partition " +
+				"pause"}
 	}
 	for _, id := range owned {
 		control := s.flags.control()

@@ -101,7 +101,8 @@ func corruptOf(s *etcdstore.Snapshot) map[string][]string {
 	for _, key := range sorted(s.Corrupt) {
 		segments := strings.Split(key, "/")
 		kind := segments[len(segments)-2]
-		if id, err := url.PathUnescape(segments[len(segments)-1]); err == nil && (kind == "ownership" || kind == "checkpoint") {
+		id, err := url.PathUnescape(segments[len(segments)-1])
+		if err == nil && (kind == "ownership" || kind == "checkpoint") {
 			all[id] = append(all[id], s.Corrupt[key].Error())
 		}
 	}

@@ -2,10 +2,7 @@ package inspect
 
 import (
 	"cmp"
-	"fmt"
-	"io"
 	"strings"
-	"text/tabwriter"
 )
 
 // Table is what is printed in columns that line up.
@@ -16,28 +13,6 @@ type Table struct {
 
 // Add adds a row.
 func (t *Table) Add(cells ...string) { t.Rows = append(t.Rows, cells) }
-
-// Print prints the table, without columns at its end that are empty in every row.
-func (t *Table) Print(w io.Writer) error {
-	columns := len(t.Head)
-	for columns > 1 && t.emptyFrom(columns-1) {
-		columns--
-	}
-	aligned := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.DiscardEmptyColumns)
-	for _, row := range append([][]string{t.Head}, t.Rows...) {
-		cells := make([]string, columns)
-		for i := range cells {
-			cells[i] = printable(row[i])
-		}
-		if _, err := fmt.Fprintln(aligned, strings.Join(cells, "\t")); err != nil {
-			return fmt.Errorf("print: %w", err)
-		}
-	}
-	if err := aligned.Flush(); err != nil {
-		return fmt.Errorf("print: %w", err)
-	}
-	return nil
-}
 
 func (t *Table) emptyFrom(column int) bool {
 	for _, row := range t.Rows {

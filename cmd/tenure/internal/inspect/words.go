@@ -59,7 +59,9 @@ func Near(name string, names []string) []string {
 			all = append(all, candidate{n, distance})
 		}
 	}
-	slices.SortFunc(all, func(a, b candidate) int { return cmp.Or(cmp.Compare(a.distance, b.distance), Natural(a.name, b.name)) })
+	slices.SortFunc(all, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.distance, b.distance), Natural(a.name, b.name))
+	})
 	var near []string
 	for _, c := range all[:min(len(all), 3)] {
 		near = append(near, c.name)
