@@ -82,14 +82,17 @@ func TestControlsThatNoRecordCanHoldAreRefused(t *testing.T) {
 	client, group := etcdtest.Start(t).Client(t), testGroup(t)
 	s := startStore(t, client, nil, nil)
 	before := revisionNow(t, client)
+	set := func(kind ControlKind, control Control, names ...string) error {
+		return s.SetControl(soon(t), group, kind, control, names...)
+	}
 	for want, err := range map[string]error{
-		`names[1].PartitionID is "", want a non-empty string`: s.SetControl(soon(t), group, Pause, Control{}, "0", ""),
-		`names[0].OwnerID is ""`:                              s.SetControl(soon(t), group, Drain, Control{}, ""),
-		`control.OwnerID is ""`:                               s.SetControl(soon(t), group, Pin, Control{}, "0"),
-		`control.OwnerID is "\"a\""`:                          s.SetControl(soon(t), group, Drain, Control{OwnerID: "a"}, "b"),
-		`control.Reason is`:                                   s.SetControl(soon(t), group, Drain, Control{Reason: "\xff"}, "b"),
-		`control.ExpiresAt is`:                                s.SetControl(soon(t), group, Drain, Control{ExpiresAt: time.Unix(1, 0)}, "b"),
-		`kind is "stop", want cordon, drain`:                  s.SetControl(soon(t), group, "stop", Control{}, "b"),
+		`names[1].PartitionID is "", want a non-empty string`: set(Pause, Control{}, "0", ""),
+		`names[0].OwnerID is ""`:                              set(Drain, Control{}, ""),
+		`control.OwnerID is ""`:                               set(Pin, Control{}, "0"),
+		`control.OwnerID is "\"a\""`:                          set(Drain, Control{OwnerID: "a"}, "b"),
+		`control.Reason is`:                                   set(Drain, Control{Reason: "\xff"}, "b"),
+		`control.ExpiresAt is`:                                set(Drain, Control{ExpiresAt: time.Unix(1, 0)}, "b"),
+		`kind is "stop", want cordon, drain`:                  set("stop", Control{}, "b"),
 		`group.EventHubName is ""`:                            s.RemoveControl(soon(t), Group{"ns", "", "group"}, Pause, "0"),
 	} {
 		require.ErrorIs(t, err, ErrInvalidArgument)
@@ -110,7 +113,8 @@ func TestGroupsAreListed(t *testing.T) {
 	for i := range 3 {
 		group := Group{"ns", "a/hub" + strconv.Itoa(i), "group"}
 		number := int64(i)
-		require.NoError(t, s.UpdateCheckpoint(soon(t), Checkpoint{Group: group, PartitionID: "0", SequenceNumber: &number}, nil))
+		checkpoint := Checkpoint{Group: group, PartitionID: "0", SequenceNumber: &number}
+		require.NoError(t, s.UpdateCheckpoint(soon(t), checkpoint, nil))
 		require.NoError(t, s.AddPartitions(soon(t), group, []string{"0", "1"}))
 		_, err := client.Put(soon(t), s.keys.group(group)+"ownership/%zz", "{}")
 		require.NoError(t, err)

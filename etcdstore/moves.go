@@ -59,7 +59,8 @@ func (s *Store) movesSince(ctx context.Context, key string, from, to int64) ([]M
 	return persist(ctx, &s.latestAnswer, func(ctx context.Context) ([]Move, error) {
 		// A stream of its own: a server answers for all watches of a stream together, and not while one of them begins
 		// with a revision to come, as those of mirrors do.
-		ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(clientv3.WithRequireLeader(ctx), "tenure", "moves"))
+		ctx = metadata.AppendToOutgoingContext(clientv3.WithRequireLeader(ctx), "tenure", "moves")
+		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		var moves []Move
 		responses := s.client.Watch(ctx, key, clientv3.WithRev(from))

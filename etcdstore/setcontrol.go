@@ -121,9 +121,9 @@ func (s *Store) change(ctx context.Context, names []string, op func(name string)
 	for i, name := range names {
 		parts[i] = partOf([]clientv3.Op{op(name)})
 	}
-	var failures []error
-	for _, out := range s.settle(ctx, parts) {
-		failures = append(failures, out.err)
+	failures := make([]error, len(parts))
+	for i, out := range s.settle(ctx, parts) {
+		failures[i] = out.err
 	}
 	return joinDistinct(failures)
 }

@@ -47,7 +47,7 @@ func newSnapshot(group Group, revision int64, withCheckpoints bool) Snapshot {
 // were at one revision, in the order of their names. They do not follow changes: see [Store.Watch] for that. It reads
 // everything in one request.
 //
-// Errors: [ErrClosed]; ctx's error; [lease.ErrPermissionDenied]. What is under the prefix and no group's is passed over.
+// Errors: [ErrClosed]; ctx's error; [lease.ErrPermissionDenied]. What is no group's is passed over.
 func (s *Store) ListGroups(ctx context.Context) ([]*Snapshot, error) {
 	ctx, leave, err := s.enter(ctx)
 	if err != nil {

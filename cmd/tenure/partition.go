@@ -14,8 +14,8 @@ import (
 const partitionHelp = `See and steer the partitions of a group. What is wanted of a partition is a record in etcd that
 every member's plan obeys, from the moment when its watch tells it.`
 
-const partitionListHelp = `List a group's partitions: who owns each and since when, up to where its events have been handled,
-how old that checkpoint is, what is wanted of it, and why it moved to its owner.
+const partitionListHelp = `List a group's partitions: who owns each and since when, up to where its events have been
+handled, how old that checkpoint is, what is wanted of it, and why it moved to its owner.
 
 With --watch nothing is listed, and a line is printed whenever a partition changes hands or something
 else is wanted of it. etcd is not polled for that.`

@@ -11,8 +11,8 @@ import (
 const cordonHelp = `Have members take nothing more. They keep what they own, but for what they have over their share. It
 holds for the owner id, over restarts, until "tenure member uncordon" or the time in --for.`
 
-const drainHelp = `Have members give up all that they own, and wait until they have. Each partition is handed over as with
-any planned move: its handler finishes, and no event is repeated. It holds for the owner id, over
+const drainHelp = `Have members give up all that they own, and wait until they have. Each partition is handed over as
+with any planned move: its handler finishes, and no event is repeated. It holds for the owner id, over
 restarts, until "tenure member uncordon" or the time in --for.
 
 Exit status 1 says that something was still owned after --timeout; the members go on giving it up.`

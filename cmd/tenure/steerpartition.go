@@ -17,8 +17,8 @@ const pinHelp = `Have partitions go to a member, as planned moves, and wait unti
 member is there, takes partitions and is not full; where it is not, the others share them. It holds
 until "tenure partition unpin" or the time in --for.`
 
-const pauseHelp = `Have partitions be owned by nobody, and wait until they are. Their handlers finish, as with any planned
-move, and nothing of theirs is handled until "tenure partition resume" or the time in --for.`
+const pauseHelp = `Have partitions be owned by nobody, and wait until they are. Their handlers finish, as with any
+planned move, and nothing of theirs is handled until "tenure partition resume" or the time in --for.`
 
 const releaseHelp = `Take partitions away from whoever owns them. Another member gets each: the former owner is passed
 over for a minute, if there is another.
@@ -170,8 +170,8 @@ func (s *steering) release(partitions []string) error {
 	}
 	if len(snapshot.Members) < 2 && !s.flags.now && len(owned) > 0 {
 		return &problem.Error{What: "there is no other member that could take them",
-			Do: "Start one. To have the only one start over with them, use --now. To have nobody handle them: tenure partition " +
-				"pause"}
+			Do: "Start one. To have the only one start over with them, use --now. To have nobody handle them: " +
+				"tenure partition pause"}
 	}
 	for _, id := range owned {
 		control := s.flags.control()
@@ -193,7 +193,8 @@ func (s *steering) release(partitions []string) error {
 	})
 	switch {
 	case errors.Is(err, errTimedOut):
-		return s.late("nobody else owns these", left, "Why, the log of their owners says. To take them away all the same: --now")
+		return s.late("nobody else owns these", left,
+			"Why, the log of their owners says. To take them away all the same: --now")
 	case err != nil:
 		return err
 	}

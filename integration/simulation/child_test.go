@@ -44,11 +44,11 @@ func TestOneGroup(t *testing.T) {
 }
 
 // played simulates a group in a process of its own.
-func played(ctx context.Context, folder string, seed uint64) (result outcome, err error) {
+func played(parent context.Context, folder string, seed uint64) (result outcome, err error) {
 	if folder, err = os.MkdirTemp(folder, ""); err != nil {
 		return outcome{}, fmt.Errorf("make a folder: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeout(parent, limit)
 	defer cancel()
 	number, path := strconv.FormatUint(seed, 10), filepath.Join(folder, "outcome")
 	run := exec.CommandContext(ctx, program, "-test.run", "^TestOneGroup$", "-test.v")
@@ -60,6 +60,9 @@ func played(ctx context.Context, folder string, seed uint64) (result outcome, er
 		run.Stdout, run.Stderr = os.Stdout, os.Stderr
 	}
 	if err := run.Run(); err != nil {
+		if parent.Err() != nil {
+			return outcome{}, context.Cause(parent)
+		}
 		const last = 20_000
 		said := printed.Bytes()
 		said = said[max(0, len(said)-last):]

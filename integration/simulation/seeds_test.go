@@ -61,13 +61,10 @@ type seeds struct {
 func (s *seeds) run(ctx context.Context) error {
 	for {
 		seed, ok := s.take()
-		if !ok || ctx.Err() != nil {
+		if !ok {
 			return nil
 		}
 		result, err := played(ctx, s.folder, seed)
-		if ctx.Err() != nil {
-			return nil // another one has failed
-		}
 		if err != nil {
 			return err
 		}

@@ -1,7 +1,7 @@
 // Package sameorder makes Go's runtime do the same each time, for simulations: on one processor, with no garbage
 // collector, what runs in a synctest bubble of a program that was built with its edits happens in the same order
-// whenever the program is run with the same seed. Nothing in the language promises that; so the edits say of Go 1.26 what
-// keeps it from being so, and a program for whose Go they do not fit has to do without.
+// whenever the program is run with the same seed. Nothing in the language promises that; so the edits say of Go 1.26
+// what keeps it from being so, and a program for whose Go they do not fit has to do without.
 package sameorder
 
 import "github.com/tenure-go/tenure/integration/internal/build"

@@ -66,10 +66,10 @@ func PartitionChanges(before, after *etcdstore.Snapshot, now time.Time) (all []C
 }
 
 func moved(was, is etcdstore.Ownership) string {
-	switch {
-	case is.OwnerID == "":
+	switch is.OwnerID {
+	case "":
 		return "is free, " + cmp.Or(was.OwnerID, "nobody") + " had it"
-	case is.OwnerID == was.OwnerID:
+	case was.OwnerID:
 		return "is claimed again by " + is.OwnerID + because(is.Reason)
 	}
 	return cmp.Or(was.OwnerID, "nobody") + " -> " + is.OwnerID + because(is.Reason)

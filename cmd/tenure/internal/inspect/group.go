@@ -76,7 +76,7 @@ func GroupTable(groups []Group) Table {
 
 // Problems are what is wrong with records that cannot be read, by their keys.
 func Problems(s *etcdstore.Snapshot) []string {
-	all := []string{}
+	all := make([]string, 0, len(s.Corrupt))
 	for _, key := range sorted(s.Corrupt) {
 		all = append(all, s.Corrupt[key].Error())
 	}

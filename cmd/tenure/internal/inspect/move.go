@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -32,8 +33,7 @@ func Moves(history []etcdstore.Move) []Move {
 // MoveTable shows moves, newest first.
 func MoveTable(moves []Move, now time.Time) Table {
 	t := Table{Head: []string{"REVISION", "AGO", "OWNER", "WHY"}}
-	for i := len(moves) - 1; i >= 0; i-- {
-		m := moves[i]
+	for _, m := range slices.Backward(moves) {
 		why := m.Reason
 		if m.OwnerID == "" && why == "" {
 			why = "released, or the owner's lease ended"

@@ -12,8 +12,7 @@ type Page struct{ bytes.Buffer }
 
 // Linef adds a line. What no line can hold is replaced in it.
 func (p *Page) Linef(format string, values ...any) {
-	p.WriteString(printable(fmt.Sprintf(format, values...)))
-	p.WriteByte('\n')
+	_, _ = p.WriteString(printable(fmt.Sprintf(format, values...)) + "\n")
 }
 
 // Table adds a table, without columns at its end that are empty in every row.

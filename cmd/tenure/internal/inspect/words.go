@@ -62,8 +62,9 @@ func Near(name string, names []string) []string {
 	slices.SortFunc(all, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(a.distance, b.distance), Natural(a.name, b.name))
 	})
-	var near []string
-	for _, c := range all[:min(len(all), 3)] {
+	all = all[:min(len(all), 3)]
+	near := make([]string, 0, len(all))
+	for _, c := range all {
 		near = append(near, c.name)
 	}
 	return near
