@@ -107,10 +107,11 @@ func (a *app) rootCommand() *cobra.Command {
 }
 
 func didYouMean(command *cobra.Command, word string) string {
+	command.SuggestionsMinimumDistance = 2 // as cobra itself does
 	if similar := command.SuggestionsFor(word); len(similar) > 0 {
 		return "Did you mean " + strings.Join(similar, " or ") + "?"
 	}
-	return "See: tenure --help"
+	return "See: " + command.CommandPath() + " --help"
 }
 
 func (a *app) addFlags(flags *pflag.FlagSet) {

@@ -1,8 +1,6 @@
 package demo
 
 import (
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -10,6 +8,8 @@ import (
 
 	"charm.land/lipgloss/v2"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tenure-go/tenure/internal/golden"
 )
 
 // sample is a scene in the midst of it: carol has been killed, and its lease has not yet run out.
@@ -45,24 +45,12 @@ func sample() frame {
 	return f
 }
 
-// The files under testdata are what is to be seen. TENURE_GOLDEN=write writes them anew, to be looked at.
-func requireGolden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if os.Getenv("TENURE_GOLDEN") == "write" {
-		require.NoError(t, os.WriteFile(file, []byte(got+"\n"), 0o600))
-	}
-	want, err := os.ReadFile(file)
-	require.NoError(t, err)
-	require.Equal(t, string(want), got+"\n")
-}
-
 func TestView(t *testing.T) {
 	t.Parallel()
-	requireGolden(t, "view-80x24.txt", sample().render(80, 24, ink{}))
-	requireGolden(t, "view-120x40.txt", sample().render(120, 40, ink{}))
-	requireGolden(t, "view-50x12.txt", sample().render(50, 12, ink{}))
-	requireGolden(t, "view-empty.txt", frame{}.render(80, 24, ink{}))
+	golden.Require(t, "view-80x24.txt", sample().render(80, 24, ink{})+"\n")
+	golden.Require(t, "view-120x40.txt", sample().render(120, 40, ink{})+"\n")
+	golden.Require(t, "view-50x12.txt", sample().render(50, 12, ink{})+"\n")
+	golden.Require(t, "view-empty.txt", frame{}.render(80, 24, ink{})+"\n")
 }
 
 // Colours change nothing but the colour.

@@ -52,15 +52,18 @@ func Summary(s *etcdstore.Snapshot) Group {
 // Notes are what is to be noticed of a group, in a few words.
 func (g Group) Notes() string {
 	var notes []string
-	note := func(n int, what string) {
-		if n > 0 {
-			notes = append(notes, fmt.Sprintf("%d %s", n, what))
+	note := func(n int, one, many string) {
+		switch {
+		case n == 1:
+			notes = append(notes, "1 "+one)
+		case n > 1:
+			notes = append(notes, fmt.Sprintf("%d %s", n, many))
 		}
 	}
-	note(g.Partitions-g.Owned-g.Paused, "unowned")
-	note(g.Paused, "paused")
-	note(g.Foreign, "foreign owners")
-	note(g.Corrupt, "corrupt records")
+	note(g.Partitions-g.Owned-g.Paused, "unowned", "unowned")
+	note(g.Paused, "paused", "paused")
+	note(g.Foreign, "foreign owner", "foreign owners")
+	note(g.Corrupt, "corrupt record", "corrupt records")
 	return strings.Join(notes, ", ")
 }
 

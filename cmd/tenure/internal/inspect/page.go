@@ -21,13 +21,17 @@ func (p *Page) Table(t Table) {
 	for columns > 1 && t.emptyFrom(columns-1) {
 		columns--
 	}
-	aligned := tabwriter.NewWriter(&p.Buffer, 0, 0, 2, ' ', 0)
+	var lines bytes.Buffer
+	aligned := tabwriter.NewWriter(&lines, 0, 0, 2, ' ', 0)
 	for _, row := range append([][]string{t.Head}, t.Rows...) {
 		cells := make([]string, columns)
 		for i := range cells {
 			cells[i] = printable(row[i])
 		}
-		_, _ = aligned.Write([]byte(strings.TrimRight(strings.Join(cells, "\t"), "\t") + "\n")) // A buffer takes all.
+		_, _ = fmt.Fprintln(aligned, strings.Join(cells, "\t")) // A buffer takes all.
 	}
 	_ = aligned.Flush()
+	for line := range strings.Lines(lines.String()) {
+		_, _ = p.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
 }
