@@ -85,7 +85,7 @@ func (s *Snapshot) set(store *Store, kv *mvccpb.KeyValue) {
 		s.Corrupt[key] = newRecordError(key, kv.ModRevision, err)
 		return
 	}
-	s.remove(store, key)
+	s.drop(key, kd, name)
 	var corrupt *RecordError
 	switch kd {
 	case kindOwnership:
@@ -128,10 +128,13 @@ func (s *Snapshot) set(store *Store, kv *mvccpb.KeyValue) {
 // remove takes one record out.
 func (s *Snapshot) remove(store *Store, key string) {
 	delete(s.Corrupt, key)
-	_, kd, name, err := store.keys.parse(key)
-	if err != nil {
-		return
+	if _, kd, name, err := store.keys.parse(key); err == nil {
+		s.drop(key, kd, name)
 	}
+}
+
+func (s *Snapshot) drop(key string, kd kind, name string) {
+	delete(s.Corrupt, key)
 	switch kd {
 	case kindOwnership:
 		delete(s.Ownerships, name)
