@@ -57,7 +57,7 @@ func (a *app) showCheckpoint(ctx context.Context, f *outputFlags, group, partiti
 		s := mirror.Snapshot()
 		checkpoints := inspect.Checkpoints(s)
 		for i := range checkpoints {
-			if checkpoints[i].Partition == partition {
+			if checkpoints[i].ID == partition {
 				return a.show(f, checkpoints[i], func(page *inspect.Page) {
 					page.Table(inspect.CheckpointTable(checkpoints[i:i+1], time.Now()))
 				})
@@ -65,7 +65,7 @@ func (a *app) showCheckpoint(ctx context.Context, f *outputFlags, group, partiti
 		}
 		var names []string
 		for _, c := range checkpoints {
-			names = append(names, c.Partition)
+			names = append(names, c.ID)
 		}
 		return unknown("checkpoint of partition", partition, "in "+group, names, "tenure checkpoint list "+group)
 	})

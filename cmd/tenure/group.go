@@ -83,7 +83,7 @@ func (a *app) showGroup(ctx context.Context, f *outputFlags, group string) error
 		}
 		for _, p := range inspect.Partitions(s) {
 			if p.OwnerID == "" {
-				d.Unowned = append(d.Unowned, p.Partition)
+				d.Unowned = append(d.Unowned, p.ID)
 			}
 			if len(p.Controls) > 0 {
 				d.Controlled = append(d.Controlled, p)
@@ -97,7 +97,7 @@ func (a *app) showGroup(ctx context.Context, f *outputFlags, group string) error
 			}
 			for _, p := range d.Controlled {
 				for _, c := range p.Controls {
-					page.Linef("partition %s is %s", p.Partition, c.Words(now))
+					page.Linef("partition %s is %s", p.ID, c.Words(now))
 				}
 			}
 			for _, m := range d.MemberList {

@@ -107,10 +107,10 @@ func (a *app) showPartition(ctx context.Context, f *outputFlags, group, partitio
 func findPartition(s *etcdstore.Snapshot, id string) (inspect.Partition, error) {
 	var names []string
 	for _, p := range inspect.Partitions(s) {
-		if p.Partition == id {
+		if p.ID == id {
 			return p, nil
 		}
-		names = append(names, p.Partition)
+		names = append(names, p.ID)
 	}
 	group := s.Group.String()
 	return inspect.Partition{}, unknown("partition", id, "in "+group, names, "tenure partition list "+group)

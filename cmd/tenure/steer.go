@@ -178,7 +178,7 @@ func (s *steering) checkPartitions(ids []string) error {
 	snapshot := s.mirror.Snapshot()
 	known := make(map[string]bool)
 	for _, p := range inspect.Partitions(snapshot) {
-		known[p.Partition] = true
+		known[p.ID] = true
 	}
 	for _, id := range ids {
 		if !known[id] {

@@ -27,7 +27,7 @@ func (f *fleet) owners() map[string]string {
 	require.NoError(f.t, json.Unmarshal([]byte(r.stdout), &partitions))
 	owners := make(map[string]string)
 	for _, p := range partitions {
-		owners[p.Partition] = p.OwnerID
+		owners[p.ID] = p.OwnerID
 	}
 	return owners
 }

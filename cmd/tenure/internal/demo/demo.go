@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/tenure-go/tenure/cmd/tenure/internal/screen"
 )
 
 // Errors of [Run] beside those that say what could not be done.
@@ -44,7 +46,7 @@ func Run(ctx context.Context, config Config) error {
 		return showLive(ctx, config)
 	}
 	say := func(l line) error {
-		_, err := fmt.Fprintln(config.Output, ink{}.said(l))
+		_, err := fmt.Fprintln(config.Output, said(l, screen.Ink{}))
 		return err //nolint:wrapcheck // The scene says what it is.
 	}
 	return (&performance{config: config, scene: newScene(say)}).run(ctx)

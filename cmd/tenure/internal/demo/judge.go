@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/tenure-go/tenure/cmd/tenure/internal/screen"
 )
 
 // evidence is all that was witnessed.
@@ -95,14 +97,14 @@ func (v *verdict) countRepeated(runs []run) (seen [partitions][]bool) {
 func (v *verdict) findFaults(e evidence) {
 	fault := func(format string, values ...any) { v.wrong = append(v.wrong, fmt.Sprintf(format, values...)) }
 	if v.lost > 0 {
-		fault("%s lost", count(v.lost, "event was", "events were"))
+		fault("%s lost", screen.Count(v.lost, "event was", "events were"))
 	}
 	for _, r := range v.rows {
 		if r.planned && r.repeated > 0 {
-			fault("%s: %s repeated by a planned change", r.what, count(r.repeated, "event was", "events were"))
+			fault("%s: %s repeated by a planned change", r.what, screen.Count(r.repeated, "event was", "events were"))
 		}
 		if r.counted && r.moved != r.fewest {
-			fault("%s: %s moved, and %d had to", r.what, count(r.moved, "partition", "partitions"), r.fewest)
+			fault("%s: %s moved, and %d had to", r.what, screen.Count(r.moved, "partition", "partitions"), r.fewest)
 		}
 	}
 	for _, r := range e.runs {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +11,8 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"charm.land/lipgloss/v2"
 	"golang.org/x/term"
+
+	"github.com/tenure-go/tenure/cmd/tenure/internal/screen"
 )
 
 const redraw = 100 * time.Millisecond
@@ -24,11 +25,7 @@ func showLive(ctx context.Context, config Config) error {
 	var left bytes.Buffer
 	config.Output = &left
 	p := &performance{config: config, scene: newScene(func(line) error { return nil })}
-	options := []tea.ProgramOption{tea.WithOutput(terminal), tea.WithoutSignalHandler()}
-	if !term.IsTerminal(int(os.Stdin.Fd())) {
-		options = append(options, tea.WithInput(nil)) // signals still end it
-	}
-	program := tea.NewProgram(&live{scene: p.scene, quit: quit}, options...)
+	program := screen.NewProgram(terminal, &live{scene: p.scene, quit: quit})
 	played := make(chan error, 1)
 	go func() {
 		played <- p.run(ctx)
@@ -46,10 +43,10 @@ func showLive(ctx context.Context, config Config) error {
 	if w, _, err := term.GetSize(int(terminal.Fd())); err == nil {
 		width = w
 	}
-	ink := ink{names: memberNames()}
+	ink := screen.Ink{Names: memberNames()}
 	lines := slices.Concat(f.legend(ink), []string{""}, f.grid(width, ink), []string{""})
 	for _, l := range f.lines {
-		lines = append(lines, ink.said(l))
+		lines = append(lines, said(l, ink))
 	}
 	_, _ = lipgloss.Fprintln(terminal, strings.Join(lines, "\n"))
 	_, _ = lipgloss.Fprint(terminal, left.String())
@@ -97,7 +94,7 @@ func (l *live) Update(message tea.Msg) (tea.Model, tea.Cmd) { //nolint:ireturn /
 func (l *live) View() tea.View {
 	f := l.scene.frame()
 	f.ending = l.ending
-	v := tea.NewView(f.render(l.width, l.height, ink{names: memberNames()}))
+	v := tea.NewView(f.render(l.width, l.height, screen.Ink{Names: memberNames()}))
 	v.AltScreen = true
 	v.WindowTitle = "tenure demo"
 	return v

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/tenure-go/tenure/cmd/tenure/internal/screen"
 )
 
 const (
@@ -112,7 +114,7 @@ func (d *director) pause(ctx context.Context) error {
 		return err
 	}
 	e := d.scene.evidence()
-	d.scene.tellf("", "%s rejected by etcd, %d accepted", count(e.rejected, "late checkpoint", "late checkpoints"),
+	d.scene.tellf("", "%s rejected by etcd, %d accepted", screen.Count(e.rejected, "late checkpoint", "late checkpoints"),
 		len(e.wrong))
 	return nil
 }
@@ -129,7 +131,7 @@ func (d *director) wake(ctx context.Context) error {
 	}
 	late := 0
 	d.scene.change(func() { late = d.scene.late })
-	d.scene.tellf("", "of what it had lost it printed %s more", count(late, "event", "events"))
+	d.scene.tellf("", "of what it had lost it printed %s more", screen.Count(late, "event", "events"))
 	return nil
 }
 

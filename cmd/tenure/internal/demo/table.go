@@ -3,6 +3,8 @@ package demo
 import (
 	"fmt"
 	"strings"
+
+	"github.com/tenure-go/tenure/cmd/tenure/internal/screen"
 )
 
 // table is what came of it all. Its lines fit into 80 columns.
@@ -15,9 +17,9 @@ func table(v verdict) string {
 	for _, r := range v.rows {
 		moved, fewest := "-", "-"
 		if r.counted {
-			moved, fewest = number(r.moved), number(r.fewest)
+			moved, fewest = screen.Number(r.moved), screen.Number(r.fewest)
 		}
-		writef("  %-30s %10s %10s %9s %10s\n", r.what, moved, fewest, brief(r.took), number(r.repeated))
+		writef("  %-30s %10s %10s %9s %10s\n", r.what, moved, fewest, brief(r.took), screen.Number(r.repeated))
 	}
 
 	check := func(what string, n int, right bool, note string) {
@@ -25,9 +27,9 @@ func table(v verdict) string {
 		if !right {
 			mark = "WRONG"
 		}
-		writef("%s\n", strings.TrimRight(fmt.Sprintf("  %-30s %10s   %-5s %s", what, number(n), mark, note), " "))
+		writef("%s\n", strings.TrimRight(fmt.Sprintf("  %-30s %10s   %-5s %s", what, screen.Number(n), mark, note), " "))
 	}
-	writef("\n  %-30s %10s\n", "events appended to the stream", number(v.appended))
+	writef("\n  %-30s %10s\n", "events appended to the stream", screen.Number(v.appended))
 	check("lost", v.lost, v.lost == 0, "")
 	check("repeated by planned changes", v.planned, v.planned == 0, "")
 	check("repeated by crashes", v.crashed, v.astray == 0, "all after their checkpoints")

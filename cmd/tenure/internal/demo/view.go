@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tenure-go/tenure/cmd/tenure/internal/screen"
 )
 
 // frame is the scene at one moment, as the view shows it.
@@ -58,7 +60,7 @@ func (s *scene) frame() frame {
 
 // render draws the frame on a screen of that size. It is made for 80 by 24: with more lines the log is longer, with
 // more columns the strips are.
-func (f frame) render(width, height int, ink ink) string {
+func (f frame) render(width, height int, ink screen.Ink) string {
 	lines := make([]string, 0, height)
 	lines = append(lines, f.title(width, ink), "")
 	lines = append(lines, f.legend(ink)...)
@@ -67,24 +69,24 @@ func (f frame) render(width, height int, ink ink) string {
 	lines = append(lines, "")
 	room := max(0, height-len(lines))
 	for _, l := range f.lines[max(0, len(f.lines)-room):] {
-		lines = append(lines, ink.said(l))
+		lines = append(lines, said(l, ink))
 	}
 	return strings.Join(lines[:min(len(lines), height)], "\n")
 }
 
 // title tells how far the script has come.
-func (f frame) title(width int, ink ink) string {
-	words := []string{ink.strong(" tenure demo ")}
+func (f frame) title(width int, ink screen.Ink) string {
+	words := []string{ink.Strong(" tenure demo ")}
 	plain := len(" tenure demo ")
 	for i, name := range acts() {
 		switch {
 		case i == len(f.phases)-1:
-			words = append(words, ink.strong("["+name+"]"))
+			words = append(words, ink.Strong("["+name+"]"))
 			plain += 2
 		case i < len(f.phases):
 			words = append(words, name)
 		default:
-			words = append(words, ink.faint(name))
+			words = append(words, ink.Faint(name))
 		}
 		plain += 1 + len(name)
 	}
@@ -92,11 +94,11 @@ func (f frame) title(width int, ink ink) string {
 	if f.ending {
 		right = "ending ..."
 	}
-	return strings.Join(words, " ") + strings.Repeat(" ", max(1, width-1-plain-len(right))) + ink.faint(right)
+	return strings.Join(words, " ") + strings.Repeat(" ", max(1, width-1-plain-len(right))) + ink.Faint(right)
 }
 
 // legend names the members and what they are doing.
-func (f frame) legend(ink ink) []string {
+func (f frame) legend(ink screen.Ink) []string {
 	var names, states strings.Builder
 	for _, m := range f.members {
 		mark, does := "●", string(m.state)
@@ -106,37 +108,39 @@ func (f frame) legend(ink ink) []string {
 		case paused:
 			mark = "◌"
 		case working:
-			does = count(m.share, "partition", "partitions")
+			does = screen.Count(m.share, "partition", "partitions")
 		case starting, finishing, waking:
 		}
-		names.WriteString(" " + ink.member(m.name, fmt.Sprintf("%s %-15s", mark, m.name)))
-		states.WriteString("   " + ink.faint(fmt.Sprintf("%-15s", does)))
+		names.WriteString(" " + ink.Name(m.name, fmt.Sprintf("%s %-15s", mark, m.name)))
+		states.WriteString("   " + ink.Faint(fmt.Sprintf("%-15s", does)))
 	}
 	return []string{names.String(), states.String()}
 }
 
 // grid shows the partitions.
-func (f frame) grid(width int, ink ink) []string {
-	const left = " %-9s  %-5s  %7s  %6s  "
-	head := fmt.Sprintf(left, "partition", "owner", "printed", "behind")
-	room := max(0, width-1-len(head))
-	lines := make([]string, 0, 1+len(f.rows))
-	lines = append(lines, ink.faint(cut(head+"who printed it, second by second", width)))
-	for p, r := range f.rows {
-		owner := ink.member(r.owner, fmt.Sprintf("%-5s", cmp.Or(r.owner, "-")))
-		behind := fmt.Sprintf("%6s", number(r.behind))
-		if r.behind < rate/partitions { // a second's worth
-			behind = ink.faint(behind)
-		}
-		lines = append(lines, fmt.Sprintf(" %-9s  %s  %7s  %s  ", partitionID(p), owner, number(r.printed), behind)+
-			r.drawStrip(int(f.at.Seconds()), room, ink))
+func (f frame) grid(width int, ink screen.Ink) []string {
+	columns := []screen.Column{
+		{Head: "partition"}, {Head: "owner"}, {Head: "printed", Right: true}, {Head: "behind", Right: true},
+		{Head: "who printed it, second by second"},
 	}
-	return lines
+	const left = 36 // what stands before the strips
+	rows := make([][]string, 0, len(f.rows))
+	for p, r := range f.rows {
+		behind := screen.Number(r.behind)
+		if r.behind < rate/partitions { // a second's worth
+			behind = ink.Faint(behind)
+		}
+		rows = append(rows, []string{
+			partitionID(p), ink.Name(r.owner, cmp.Or(r.owner, "-")), screen.Number(r.printed), behind,
+			r.drawStrip(int(f.at.Seconds()), max(0, width-1-left), ink),
+		})
+	}
+	return screen.Grid(columns, rows, width, ink)
 }
 
 // drawStrip draws the last seconds up to now: a member's first letter where it begins, a line for as long as it goes
 // on, and dots where nobody printed. So nothing depends on the colours.
-func (r partitionRow) drawStrip(now, room int, ink ink) string {
+func (r partitionRow) drawStrip(now, room int, ink screen.Ink) string {
 	by := slices.Clone(r.strip)
 	for len(by) < now { // the second that is on may yet bring something
 		by = append(by, "")
@@ -149,16 +153,11 @@ func (r partitionRow) drawStrip(now, room int, ink ink) string {
 			length++
 		}
 		if member == "" {
-			strip.WriteString(ink.faint(strings.Repeat("·", length)))
+			strip.WriteString(ink.Faint(strings.Repeat("·", length)))
 		} else {
-			strip.WriteString(ink.member(member, member[:1]+strings.Repeat("━", length-1)))
+			strip.WriteString(ink.Name(member, member[:1]+strings.Repeat("━", length-1)))
 		}
 		by = by[length:]
 	}
 	return strip.String()
-}
-
-func cut(text string, width int) string {
-	runes := []rune(text)
-	return string(runes[:min(len(runes), max(0, width))])
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenure-go/tenure/internal/golden"
+
+	"github.com/tenure-go/tenure/cmd/tenure/internal/screen"
 )
 
 // sample is a scene in the midst of it: carol has been killed, and its lease has not yet run out.
@@ -47,18 +49,18 @@ func sample() frame {
 
 func TestView(t *testing.T) {
 	t.Parallel()
-	golden.Require(t, "view-80x24.txt", sample().render(80, 24, ink{})+"\n")
-	golden.Require(t, "view-120x40.txt", sample().render(120, 40, ink{})+"\n")
-	golden.Require(t, "view-50x12.txt", sample().render(50, 12, ink{})+"\n")
-	golden.Require(t, "view-empty.txt", frame{}.render(80, 24, ink{})+"\n")
+	golden.Require(t, "view-80x24.txt", sample().render(80, 24, screen.Ink{})+"\n")
+	golden.Require(t, "view-120x40.txt", sample().render(120, 40, screen.Ink{})+"\n")
+	golden.Require(t, "view-50x12.txt", sample().render(50, 12, screen.Ink{})+"\n")
+	golden.Require(t, "view-empty.txt", frame{}.render(80, 24, screen.Ink{})+"\n")
 }
 
 // Colours change nothing but the colour.
 func TestColours(t *testing.T) {
 	t.Parallel()
-	coloured := sample().render(80, 24, ink{names: memberNames()})
+	coloured := sample().render(80, 24, screen.Ink{Names: memberNames()})
 	require.Contains(t, coloured, "\x1b[38;2;86;180;233m")
-	require.Equal(t, sample().render(80, 24, ink{}), regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(coloured, ""))
+	require.Equal(t, sample().render(80, 24, screen.Ink{}), regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(coloured, ""))
 }
 
 func TestViewFits(t *testing.T) {
@@ -70,7 +72,7 @@ func TestViewFits(t *testing.T) {
 	f.at = 120 * time.Second
 	for width := range 200 {
 		for _, height := range []int{0, 1, 5, 20, 24, 60} {
-			lines := strings.Split(f.render(width, height, ink{}), "\n")
+			lines := strings.Split(f.render(width, height, screen.Ink{}), "\n")
 			require.LessOrEqual(t, len(lines), max(1, height))
 			for _, line := range lines {
 				if width >= 80 {

@@ -2,27 +2,11 @@ package demo
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/tenure-go/tenure/cmd/tenure/internal/screen"
 )
-
-// number writes a number with its thousands apart.
-func number(n int) string {
-	digits := strconv.Itoa(n)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
-
-// count writes how many there are of something.
-func count(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return number(n) + " " + many
-}
 
 // seconds writes a time to a tenth of a second.
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
@@ -41,4 +25,10 @@ func list(names []string) string {
 		return strings.Join(names, "")
 	}
 	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
+}
+
+// said is a line of a phase. It fits into 80 columns.
+func said(l line, ink screen.Ink) string {
+	at, title := fmt.Sprintf("%6s", seconds(l.at)), fmt.Sprintf("%-5s", l.title)
+	return fmt.Sprintf("%s  %s %s", ink.Faint(at), ink.Strong(title), l.text)
 }

@@ -160,7 +160,7 @@ func CheckpointChanges(before, after *etcdstore.Snapshot, now time.Time) (all []
 		change := Change{Time: now, Revision: after.Revision, Partition: id, Text: "has no checkpoint any more"}
 		if c, ok := after.Checkpoints[id]; ok {
 			change.Checkpoint = checkpointOf(c)
-			sequence, offset, _ := change.Checkpoint.cells(now)
+			sequence, offset, _ := change.Checkpoint.Cells(now)
 			change.Text = fmt.Sprintf("is at sequence number %s, offset %s, written by %s", sequence, offset, orDash(c.OwnerID))
 		}
 		all = append(all, change)

@@ -70,7 +70,8 @@ func Members(s *etcdstore.Snapshot) []Member {
 	return all
 }
 
-func (m Member) state() string {
+// StateWords is what a member does, and what is wanted of it.
+func (m Member) StateWords() string {
 	if len(m.Controls) > 0 {
 		return m.State + ", " + states(m.Controls)
 	}
@@ -91,7 +92,7 @@ func MemberTable(members []Member, now time.Time) Table {
 		if len(m.Controls) > 0 {
 			why = m.Controls[0].Reason
 		}
-		t.Add(m.OwnerID, strconv.Itoa(len(m.Partitions)), weight, capacity, Ago(now, m.Since), m.state(), why)
+		t.Add(m.OwnerID, strconv.Itoa(len(m.Partitions)), weight, capacity, Ago(now, m.Since), m.StateWords(), why)
 	}
 	return t
 }

@@ -11,7 +11,7 @@ import (
 
 // Partition is one partition of a group.
 type Partition struct {
-	Partition     string      `json:"partition"`
+	ID            string      `json:"partition"`
 	OwnerID       string      `json:"owner_id"` // "" if nobody owns it
 	Since         time.Time   `json:"since,omitzero"`
 	Revision      int64       `json:"revision,omitempty"` // of the claim: the fence
@@ -25,7 +25,7 @@ type Partition struct {
 
 // Checkpoint is one partition's.
 type Checkpoint struct {
-	Partition      string    `json:"partition"`
+	ID             string    `json:"partition"`
 	SequenceNumber *int64    `json:"sequence_number,omitempty"`
 	Offset         *string   `json:"offset,omitempty"`
 	OwnerID        string    `json:"owner_id,omitempty"`
@@ -52,7 +52,7 @@ func Partitions(s *etcdstore.Snapshot) []Partition {
 	corrupt := corruptOf(s)
 	all := make([]Partition, 0, len(ids))
 	for _, id := range sorted(ids) {
-		p := Partition{Partition: id, KeptFor: kept[id], Corrupt: corrupt[id]}
+		p := Partition{ID: id, KeptFor: kept[id], Corrupt: corrupt[id]}
 		if o, ok := s.Ownerships[id]; ok {
 			p.OwnerID, p.Since, p.PreviousOwner, p.Reason = o.OwnerID, o.LastModifiedTime, o.PreviousOwner, o.Reason
 			p.Revision, _ = strconv.ParseInt(o.ETag, 10, 64)
@@ -111,13 +111,13 @@ func corruptOf(s *etcdstore.Snapshot) map[string][]string {
 
 func checkpointOf(c etcdstore.Checkpoint) *Checkpoint {
 	return &Checkpoint{
-		Partition: c.PartitionID, SequenceNumber: c.SequenceNumber, Offset: c.Offset, OwnerID: c.OwnerID,
+		ID: c.PartitionID, SequenceNumber: c.SequenceNumber, Offset: c.Offset, OwnerID: c.OwnerID,
 		WrittenAt: c.LastModifiedTime,
 	}
 }
 
-// state is what is to be noticed of a partition, in a few words.
-func (p Partition) state() string {
+// State is what is to be noticed of a partition, in a few words.
+func (p Partition) State() string {
 	var words []string
 	switch {
 	case len(p.Corrupt) > 0:
@@ -133,8 +133,8 @@ func (p Partition) state() string {
 	return strings.Join(words, ", ")
 }
 
-// moved tells why a partition came to its owner.
-func (p Partition) moved() string {
+// Moved tells why a partition came to its owner.
+func (p Partition) Moved() string {
 	if p.PreviousOwner != "" && p.PreviousOwner != p.OwnerID && !strings.Contains(p.Reason, p.PreviousOwner) {
 		return strings.TrimSuffix("from "+p.PreviousOwner+": "+p.Reason, ": ")
 	}
@@ -145,14 +145,14 @@ func (p Partition) moved() string {
 func PartitionTable(partitions []Partition, now time.Time) Table {
 	t := Table{Head: []string{"PARTITION", "OWNER", "SINCE", "SEQUENCE", "OFFSET", "AGE", "STATE", "WHY"}}
 	for _, p := range partitions {
-		sequence, offset, age := p.Checkpoint.cells(now)
-		t.Add(p.Partition, orDash(p.OwnerID), Ago(now, p.Since), sequence, offset, age, p.state(), p.moved())
+		sequence, offset, age := p.Checkpoint.Cells(now)
+		t.Add(p.ID, orDash(p.OwnerID), Ago(now, p.Since), sequence, offset, age, p.State(), p.Moved())
 	}
 	return t
 }
 
-// cells are a checkpoint's in a table. Nothing is shown where there is none.
-func (c *Checkpoint) cells(now time.Time) (sequence, offset, age string) {
+// Cells are a checkpoint's in a table. Nothing is shown where there is none.
+func (c *Checkpoint) Cells(now time.Time) (sequence, offset, age string) {
 	if c == nil {
 		return "-", "-", ""
 	}
@@ -181,8 +181,8 @@ func Checkpoints(s *etcdstore.Snapshot) []Checkpoint {
 func CheckpointTable(checkpoints []Checkpoint, now time.Time) Table {
 	t := Table{Head: []string{"PARTITION", "SEQUENCE", "OFFSET", "AGE", "WRITTEN BY"}}
 	for _, c := range checkpoints {
-		sequence, offset, age := c.cells(now)
-		t.Add(c.Partition, sequence, offset, age, orDash(c.OwnerID))
+		sequence, offset, age := c.Cells(now)
+		t.Add(c.ID, sequence, offset, age, orDash(c.OwnerID))
 	}
 	return t
 }
