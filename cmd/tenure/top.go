@@ -50,11 +50,8 @@ func (a *app) top(ctx context.Context, args []string) error {
 	kind, _ := a.lookup("TERM")
 	plain, _ := a.lookup("NO_COLOR")
 	show := func(store *etcdstore.Store, mirror *etcdstore.Mirror) error {
-		err := top.Run(ctx, terminal, store, mirror, kind != "dumb" && plain == "")
-		if ctx.Err() != nil {
-			return nil // a signal ends it as q does
-		}
-		return err //nolint:wrapcheck // It says what it is.
+		// A signal ends it as q does.
+		return unlessEnded(ctx, top.Run(ctx, terminal, store, mirror, kind != "dumb" && plain == ""))
 	}
 	if len(args) == 1 {
 		return a.withGroup(ctx, args[0], show)

@@ -59,14 +59,10 @@ func onTerminal(t *testing.T, args ...string) *terminal {
 // shows waits until all of the words stand on the screen.
 func (x *terminal) shows(words ...string) {
 	x.t.Helper()
-	shown := ""
-	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(20 * time.Millisecond) { // as often as eyes look
-		shown = x.text()
-		if !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(shown, word) }) {
-			return
-		}
-	}
-	require.Fail(x.t, "not shown", "%q\n%s", words, shown)
+	require.Eventually(x.t, func() bool {
+		shown := x.text()
+		return !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(shown, word) })
+	}, time.Minute, 20*time.Millisecond, "%q", words)
 }
 
 // text is what stands on the screen.

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Require demands that got is what the file of that name under testdata holds. TENURE_GOLDEN=write writes the file anew,
-// to be looked at.
+// Require demands that got is what the file of that name under testdata holds. TENURE_GOLDEN=write writes the file
+// anew, to be looked at.
 func Require(tb testing.TB, name, got string) {
 	tb.Helper()
 	file := filepath.Join("testdata", name)

@@ -1,12 +1,12 @@
 package demo
 
 import (
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"charm.land/lipgloss/v2"
+	"github.com/charmbracelet/x/ansi"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenure-go/tenure/internal/golden"
@@ -60,7 +60,7 @@ func TestColours(t *testing.T) {
 	t.Parallel()
 	coloured := sample().render(80, 24, screen.Ink{Names: memberNames()})
 	require.Contains(t, coloured, "\x1b[38;2;86;180;233m")
-	require.Equal(t, sample().render(80, 24, screen.Ink{}), regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(coloured, ""))
+	require.Equal(t, sample().render(80, 24, screen.Ink{}), ansi.Strip(coloured))
 }
 
 func TestViewFits(t *testing.T) {

@@ -26,14 +26,14 @@ func (v view) String() string { return [...]string{"partitions", "members", "cha
 
 // frame is a group at one moment, and how it is looked at.
 type frame struct {
+	look
+
 	at         time.Time
 	summary    inspect.Group
 	partitions []partitionRow
 	members    []memberRow
 	changes    []inspect.Change // oldest first
 	rate       float64          // of all
-
-	look
 }
 
 type partitionRow struct {
@@ -222,8 +222,9 @@ func (f *frame) title(width int, ink screen.Ink) string {
 }
 
 func (f *frame) line(ink screen.Ink) string {
-	return fmt.Sprintf(" %s, %s owned   %s   %s events/s   %s", screen.Count(f.summary.Partitions, "partition", "partitions"),
-		screen.Number(f.summary.Owned), screen.Count(f.summary.Members, "member", "members"), perSecond(f.rate),
+	return fmt.Sprintf(" %s, %s owned   %s   %s events/s   %s",
+		screen.Count(f.summary.Partitions, "partition", "partitions"), screen.Number(f.summary.Owned),
+		screen.Count(f.summary.Members, "member", "members"), perSecond(f.rate),
 		ink.Faint(fmt.Sprintf("revision %d", f.summary.Revision)))
 }
 

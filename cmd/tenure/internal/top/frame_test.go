@@ -21,7 +21,9 @@ func sampleFrame() *frame {
 	ago := func(d time.Duration) time.Time { return at.Add(-d) }
 	f := &frame{
 		at: at, rate: 1234.5,
-		summary: inspect.Group{Group: "local/orders/billing", Partitions: 30, Owned: 28, Members: 3, Paused: 1, Revision: 98765},
+		summary: inspect.Group{
+			Group: "local/orders/billing", Partitions: 30, Owned: 28, Members: 3, Paused: 1, Revision: 98765,
+		},
 	}
 	owners := []string{"pod-1", "pod-2", "pod-10"}
 	for _, owner := range owners {
