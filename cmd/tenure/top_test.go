@@ -90,7 +90,7 @@ func TestTopOnATerminal(t *testing.T) {
 	x.press("j\r")
 	x.shows("its moves, newest first", "from pod-7: to balance")
 	x.press("\x1b")
-	x.shows("latest changes")
+	x.shows("PARTITION*")
 	x.screen.Resize(120, 40)
 	require.NoError(t, pty.Setsize(x.pty, &pty.Winsize{Rows: 40, Cols: 120}))
 	require.Eventually(t, func() bool {
