@@ -64,10 +64,10 @@ tools: ## Install the pinned golangci-lint unless it is there
 		go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 
 # A package's targets, each for FUZZTIME.
-FUZZED := ./etcdstore ./cmd/tenure/internal/supervise
+FUZZED := ./etcdstore ./cmd/tenure/internal/supervise ./cmd/tenure/internal/transfer
 
 .PHONY: fuzz
-fuzz: ## Fuzz all that is parsed: keys, etags, values, control records, what workers write; each for FUZZTIME (10s)
+fuzz: ## Fuzz all that is parsed: keys, etags, values, control records, what workers write, files of checkpoints; each for FUZZTIME (10s)
 	@set -e; for package in $(FUZZED); do for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
 		echo "$$target"; \
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$package; \

@@ -10,6 +10,9 @@ import (
 	"github.com/tenure-go/tenure/etcdstore"
 )
 
+const checkpointHelp = `See, set and carry the checkpoints of a group: up to where the events of each partition have been
+handled.`
+
 func (a *app) checkpointCommand() *cobra.Command {
 	var listed, shown outputFlags
 	list := &cobra.Command{
@@ -30,8 +33,8 @@ func (a *app) checkpointCommand() *cobra.Command {
 		},
 	}
 	shown.define(show.Flags())
-	return commands("checkpoint", "See the checkpoints of a group",
-		"See the checkpoints of a group: up to where the events of each partition have been handled.", list, show)
+	return commands("checkpoint", "See, set and carry the checkpoints of a group", checkpointHelp,
+		append([]*cobra.Command{list, show}, a.rewriting()...)...)
 }
 
 func (a *app) listCheckpoints(ctx context.Context, f *outputFlags, group string) error {

@@ -1,0 +1,286 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/tenure-go/tenure/cmd/tenure/internal/inspect"
+	"github.com/tenure-go/tenure/cmd/tenure/internal/problem"
+	"github.com/tenure-go/tenure/cmd/tenure/internal/screen"
+	"github.com/tenure-go/tenure/cmd/tenure/internal/transfer"
+	"github.com/tenure-go/tenure/etcdstore"
+)
+
+const rewriteHelp = `
+Partitions that somebody owns are refused: their owners would go on from where they are and write it
+back. Pause them first (tenure partition pause), or take them away with --take-away: that is one
+transaction with the new checkpoint, so that the former owner can write nothing any more, and whoever
+owns the partition next begins at the new one. What was handled since is then handled again.
+
+It is done in batches, each as a whole or not at all, and only as long as nothing has become of the
+partitions since the command has looked. One that was broken off can be given again. --dry-run shows
+what would be done and changes nothing.`
+
+const resetHelp = `Set the checkpoints of partitions, also back. --to is the last event that counts as handled: sequence:N by
+its sequence number, or offset:TEXT by its offset.
+` + rewriteHelp
+
+const deleteHelp = `Delete the checkpoints of partitions. Whoever owns one next begins where it begins without a checkpoint:
+"tenure consume" at --from.
+` + rewriteHelp
+
+const exportHelp = `Write a group's checkpoints as lines of JSON, to a file or to standard output. "tenure checkpoint import"
+reads them. It is one revision of etcd: nothing in it is newer than the rest.`
+
+const importHelp = `Set a group's checkpoints to those of a file, or of standard input with -, as "tenure checkpoint export"
+writes them. Partitions that are not in the file keep theirs. A file with a wrong line changes nothing, and
+all wrong lines are named.
+` + rewriteHelp
+
+// rewriteFlags are those of commands that rewrite checkpoints.
+type rewriteFlags struct {
+	all, takeAway, dryRun, anyGroup bool
+	to                              string
+}
+
+func (f *rewriteFlags) define(flags *pflag.FlagSet) {
+	flags.BoolVar(&f.takeAway, "take-away", false, "take partitions that are owned away from their owners")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "show what would be done, and do nothing")
+}
+
+func (a *app) rewriting() []*cobra.Command {
+	var reset, deleted, imported rewriteFlags
+	resetting := &cobra.Command{
+		Use: "reset GROUP [PARTITION...] --to POSITION", Short: "Set checkpoints, also back", Long: resetHelp,
+		Example: "  tenure checkpoint reset orders/billing 7 --to sequence:812 --dry-run\n" +
+			"  tenure checkpoint reset orders/billing --all --to offset:0 --take-away",
+		RunE: func(command *cobra.Command, args []string) error {
+			to, err := parsePosition(reset.to)
+			if err != nil {
+				return err
+			}
+			return a.rewriteThese(command.Context(), &reset, args, to)
+		},
+	}
+	resetting.Flags().StringVar(&reset.to, "to", "", "`position`: sequence:N or offset:TEXT, the last that counts as handled")
+	deleting := &cobra.Command{
+		Use: "delete GROUP [PARTITION...]", Short: "Delete checkpoints", Long: deleteHelp,
+		Example: "  tenure checkpoint delete orders/billing 7",
+		RunE: func(command *cobra.Command, args []string) error {
+			return a.rewriteThese(command.Context(), &deleted, args, position{})
+		},
+	}
+	for command, f := range map[*cobra.Command]*rewriteFlags{resetting: &reset, deleting: &deleted} {
+		command.Args = named("GROUP")
+		command.Annotations = quiet()
+		command.Flags().BoolVar(&f.all, "all", false, "all partitions of the group")
+		f.define(command.Flags())
+	}
+	exporting := &cobra.Command{
+		Use: "export GROUP [FILE]", Short: "Write checkpoints to a file", Long: exportHelp,
+		Args: func(command *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return nil
+			}
+			return exactly("GROUP", "[FILE]")(command, args)
+		},
+		Annotations: quiet(),
+		Example:     "  tenure checkpoint export orders/billing billing.jsonl",
+		RunE: func(command *cobra.Command, args []string) error {
+			return a.exportCheckpoints(command.Context(), args)
+		},
+	}
+	importing := &cobra.Command{
+		Use: "import GROUP FILE", Short: "Set checkpoints to those of a file", Long: importHelp,
+		Args: exactly("GROUP", "FILE"), Annotations: quiet(),
+		Example: "  tenure checkpoint import orders/billing billing.jsonl --dry-run",
+		RunE: func(command *cobra.Command, args []string) error {
+			return a.importCheckpoints(command.Context(), &imported, args[0], args[1])
+		},
+	}
+	imported.define(importing.Flags())
+	importing.Flags().BoolVar(&imported.anyGroup, "any-group", false, "take checkpoints of other groups for this one's")
+	return []*cobra.Command{resetting, deleting, exporting, importing}
+}
+
+// named demands the first argument, and leaves the others to the command.
+func named(name string) cobra.PositionalArgs {
+	return func(command *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return nil
+		}
+		return exactly(name)(command, args)
+	}
+}
+
+// rewriteThese sets the checkpoints of the partitions that are named to one position, or deletes them.
+func (a *app) rewriteThese(ctx context.Context, f *rewriteFlags, args []string, to position) error {
+	if f.all == (len(args) > 1) {
+		return &problem.Error{Kind: problem.Usage, What: "name partitions, or give --all for all that the group has",
+			Do: "See: tenure partition list " + args[0]}
+	}
+	return a.steer(ctx, args[0], &steerFlags{}, func(s *steering) error {
+		snapshot := s.mirror.Snapshot()
+		ids := args[1:]
+		if f.all {
+			for _, p := range inspect.Partitions(snapshot) {
+				ids = append(ids, p.ID)
+			}
+		} else if err := s.checkPartitions(ids); err != nil {
+			return err
+		}
+		wanted := make([]etcdstore.Checkpoint, len(ids))
+		for i, id := range ids {
+			wanted[i] = to.of(snapshot.Group, id)
+		}
+		return s.rewrite(f, snapshot, wanted)
+	})
+}
+
+// rewrite sets checkpoints, those that are not as they are to be, or shows what it would do.
+func (s *steering) rewrite(f *rewriteFlags, since *etcdstore.Snapshot, wanted []etcdstore.Checkpoint) error {
+	var changes []etcdstore.Checkpoint
+	for _, c := range wanted {
+		if !isSo(c, since) {
+			changes = append(changes, c)
+		}
+	}
+	if f.dryRun {
+		return s.showRewrites(f, since, wanted)
+	}
+	bounded, cancel := context.WithTimeout(s.ctx, readLimit)
+	defer cancel()
+	options := &etcdstore.RewriteOptions{TakeAway: f.takeAway, Progress: func(done int) {
+		if len(changes) > done {
+			_, _ = fmt.Fprintf(s.stderr, "%d of %d checkpoints are written\n", done, len(changes))
+		}
+	}}
+	if err := s.store.RewriteCheckpoints(bounded, since, changes, options); err != nil {
+		return explainRewrite(err)
+	}
+	return s.sayf("%s written, %d were so already", screen.Count(len(changes), "checkpoint was", "checkpoints were"),
+		len(wanted)-len(changes))
+}
+
+func explainRewrite(err error) error {
+	switch {
+	case errors.Is(err, etcdstore.ErrOwned):
+		return &problem.Error{What: "nothing was done", Err: err, Do: "Pause them first: tenure partition pause GROUP " +
+			"PARTITION... Or take them away from their owners with --take-away."}
+	case errors.Is(err, etcdstore.ErrCheckpointConflict):
+		return &problem.Error{What: "something has changed meanwhile", Err: err, Do: "Look again, and give the command again: " +
+			"what was done is not done twice."}
+	}
+	return err
+}
+
+// isSo reports whether a checkpoint stands where it is to stand. One that cannot be read does not.
+func isSo(a etcdstore.Checkpoint, s *etcdstore.Snapshot) bool {
+	for key := range s.Corrupt {
+		if strings.HasSuffix(key, "/checkpoint/"+url.PathEscape(a.PartitionID)) {
+			return false
+		}
+	}
+	b := s.Checkpoints[a.PartitionID]
+	same := func(x, y *int64) bool { return x == y || x != nil && y != nil && *x == *y }
+	sameText := func(x, y *string) bool { return x == y || x != nil && y != nil && *x == *y }
+	return same(a.SequenceNumber, b.SequenceNumber) && sameText(a.Offset, b.Offset)
+}
+
+// showRewrites shows what would be done.
+func (s *steering) showRewrites(f *rewriteFlags, since *etcdstore.Snapshot, wanted []etcdstore.Checkpoint) error {
+	t := inspect.Table{Head: []string{"PARTITION", "NOW", "THEN", "OWNER", "WHAT WOULD BE DONE"}}
+	for _, c := range wanted {
+		now, owner, what := since.Checkpoints[c.PartitionID], since.Ownerships[c.PartitionID].OwnerID, "set"
+		if c.SequenceNumber == nil && c.Offset == nil {
+			what = "deleted"
+		}
+		switch {
+		case isSo(c, since):
+			what = "nothing"
+		case owner != "" && f.takeAway:
+			what += ", and taken away"
+		case owner != "":
+			what = "refused: it is owned"
+		}
+		t.Add(c.PartitionID, positionWords(now), positionWords(c), orNobody(owner), what)
+	}
+	var page inspect.Page
+	page.Table(t)
+	return s.print(&page)
+}
+
+func positionWords(c etcdstore.Checkpoint) string {
+	var words []string
+	if c.SequenceNumber != nil {
+		words = append(words, fmt.Sprintf("sequence:%d", *c.SequenceNumber))
+	}
+	if c.Offset != nil {
+		words = append(words, "offset:"+*c.Offset)
+	}
+	if len(words) == 0 {
+		return "-"
+	}
+	return strings.Join(words, " ")
+}
+
+func (a *app) exportCheckpoints(ctx context.Context, args []string) error {
+	return a.withGroup(ctx, args[0], func(_ *etcdstore.Store, mirror *etcdstore.Mirror) error {
+		s := mirror.Snapshot()
+		if len(args) == 1 || args[1] == "-" {
+			return transfer.Write(a.stdout, s)
+		}
+		// Written beside it first: half a file must not be taken for a whole one.
+		file, err := os.Create(args[1] + ".part")
+		if err != nil {
+			return &problem.Error{Kind: problem.Usage, What: "FILE cannot be written", Err: err}
+		}
+		err = errors.Join(transfer.Write(file, s), file.Sync(), file.Close())
+		if err == nil {
+			err = os.Rename(file.Name(), args[1])
+		}
+		if err != nil {
+			return fmt.Errorf("write %s: %w", args[1], err)
+		}
+		_, err = fmt.Fprintf(a.stderr, "%d checkpoints of revision %d are in %s\n", len(s.Checkpoints), s.Revision, args[1])
+		return err //nolint:wrapcheck // Standard error is not to be written to.
+	})
+}
+
+func (a *app) importCheckpoints(ctx context.Context, f *rewriteFlags, groupText, name string) error {
+	group, err := readGroup(groupText)
+	if err != nil {
+		return err
+	}
+	file := io.NopCloser(io.Reader(os.Stdin))
+	if name != "-" {
+		if file, err = os.Open(name); err != nil {
+			return &problem.Error{Kind: problem.Usage, What: "FILE cannot be read", Err: err}
+		}
+	}
+	wanted, err := transfer.Read(file, group, f.anyGroup)
+	_ = file.Close() // Nothing was written to it.
+	if err != nil {
+		return &problem.Error{Kind: problem.Usage, What: name + " is no file of this group's checkpoints, and nothing was done",
+			Err: err, Do: "Write them with: tenure checkpoint export. Those of another group need --any-group."}
+	}
+	return a.withReader(ctx, func(store *etcdstore.Store) error {
+		bounded, cancel := context.WithTimeout(ctx, readLimit)
+		defer cancel()
+		mirror, err := store.Watch(bounded, group, &etcdstore.WatchOptions{Checkpoints: true})
+		if err != nil {
+			return fmt.Errorf("read the group: %w", err)
+		}
+		defer mirror.Close()
+		s := &steering{a, ctx, &steerFlags{}, store, mirror, group}
+		return s.rewrite(f, mirror.Snapshot(), wanted)
+	})
+}
