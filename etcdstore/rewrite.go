@@ -10,8 +10,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// ErrOwned means that a checkpoint was not rewritten since somebody owns the partition, who would go on from where he is
-// and write it back. The detail is an [OwnedError].
+// ErrOwned means that a checkpoint was not rewritten since somebody owns the partition, who would go on from where it
+// is and write it back. The detail is an [OwnedError].
 var ErrOwned = errors.New("partition is owned")
 
 // OwnedError names the partitions that are owned. It is an [ErrOwned].
@@ -44,8 +44,8 @@ type RewriteOptions struct {
 }
 
 // RewriteCheckpoints sets checkpoints by hand, also back, as long as nothing has become of their partitions since the
-// snapshot by which that was decided. One with neither a sequence number nor an offset is deleted. They are rewritten in
-// batches, each as a whole or not at all, in the order given: those before the first that failed are done.
+// snapshot by which that was decided. One with neither a sequence number nor an offset is deleted. They are rewritten
+// in batches, each as a whole or not at all, in the order given: those before the first that failed are done.
 //
 // Errors: [ErrInvalidArgument] and [ErrOwned] before anything is sent; [ErrCheckpointConflict] if a partition was
 // claimed, or its checkpoint written, since the snapshot: its batch has changed nothing; [ErrClosed]; ctx's error, with
@@ -81,12 +81,12 @@ func (s *Store) RewriteCheckpoints(
 	return nil
 }
 
-// fitRewrites returns those of the checkpoints that go into one transaction, at least one, and how large it is, roughly.
-// Each is two operations beside two compares.
+// fitRewrites returns those of the checkpoints that go into one transaction, at least one, and how large it is,
+// roughly. Each is two operations beside two compares.
 func (l *limits) fitRewrites(checkpoints []Checkpoint) (batch []Checkpoint, size int) {
 	ops, bytes := int(l.ops.Load()), int(l.bytes.Load())
 	for i, c := range checkpoints {
-		own := 6*(len(c.Group.String())+len(c.PartitionID)) + len(c.OwnerID) + 512
+		own := 6*(len(c.String())+len(c.PartitionID)) + len(c.OwnerID) + 512
 		if c.Offset != nil {
 			own += len(*c.Offset)
 		}
@@ -105,7 +105,7 @@ func (s *Store) checkRewrites(since *Snapshot, checkpoints []Checkpoint, options
 	for i, c := range checkpoints {
 		p.path, p.index = "checkpoints", i+1
 		if c.Group != since.Group {
-			p.add("Group", c.Group.String(), since.Group.String()+", the snapshot's")
+			p.add("Group", c.String(), since.Group.String()+", the snapshot's")
 		}
 		p.name("PartitionID", c.PartitionID)
 		if seen[c.PartitionID] {

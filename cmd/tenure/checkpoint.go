@@ -10,8 +10,8 @@ import (
 	"github.com/tenure-go/tenure/etcdstore"
 )
 
-const checkpointHelp = `See, set and carry the checkpoints of a group: up to where the events of each partition have been
-handled.`
+const checkpointHelp = `See, set and carry the checkpoints of a group: up to where the events of each partition have
+been handled.`
 
 func (a *app) checkpointCommand() *cobra.Command {
 	var listed, shown outputFlags

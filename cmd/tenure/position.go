@@ -19,8 +19,8 @@ type position struct {
 func parsePosition(text string) (position, error) {
 	word, value, both := strings.Cut(text, ":")
 	wrong := func(what string) error {
-		return &problem.Error{Kind: problem.Usage, What: what, Do: "Write sequence:N or offset:TEXT, each as the last event " +
-			"that counts as handled."}
+		return &problem.Error{Kind: problem.Usage, What: what,
+			Do: "Write sequence:N or offset:TEXT, each as the last event that counts as handled."}
 	}
 	switch {
 	case text == "":

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,7 +13,6 @@ import (
 	"github.com/tenure-go/tenure/cmd/tenure/internal/inspect"
 	"github.com/tenure-go/tenure/cmd/tenure/internal/problem"
 	"github.com/tenure-go/tenure/cmd/tenure/internal/screen"
-	"github.com/tenure-go/tenure/cmd/tenure/internal/transfer"
 	"github.com/tenure-go/tenure/etcdstore"
 )
 
@@ -29,20 +26,12 @@ It is done in batches, each as a whole or not at all, and only as long as nothin
 partitions since the command has looked. One that was broken off can be given again. --dry-run shows
 what would be done and changes nothing.`
 
-const resetHelp = `Set the checkpoints of partitions, also back. --to is the last event that counts as handled: sequence:N by
-its sequence number, or offset:TEXT by its offset.
+const resetHelp = `Set the checkpoints of partitions, also back. --to is the last event that counts as handled:
+sequence:N by its sequence number, or offset:TEXT by its offset.
 ` + rewriteHelp
 
-const deleteHelp = `Delete the checkpoints of partitions. Whoever owns one next begins where it begins without a checkpoint:
-"tenure consume" at --from.
-` + rewriteHelp
-
-const exportHelp = `Write a group's checkpoints as lines of JSON, to a file or to standard output. "tenure checkpoint import"
-reads them. It is one revision of etcd: nothing in it is newer than the rest.`
-
-const importHelp = `Set a group's checkpoints to those of a file, or of standard input with -, as "tenure checkpoint export"
-writes them. Partitions that are not in the file keep theirs. A file with a wrong line changes nothing, and
-all wrong lines are named.
+const deleteHelp = `Delete the checkpoints of partitions. Whoever owns one next begins where it begins without a
+checkpoint: "tenure consume" at --from.
 ` + rewriteHelp
 
 // rewriteFlags are those of commands that rewrite checkpoints.
@@ -70,7 +59,7 @@ func (a *app) rewriting() []*cobra.Command {
 			return a.rewriteThese(command.Context(), &reset, args, to)
 		},
 	}
-	resetting.Flags().StringVar(&reset.to, "to", "", "`position`: sequence:N or offset:TEXT, the last that counts as handled")
+	resetting.Flags().StringVar(&reset.to, "to", "", "the last that counts as handled: sequence:N or offset:TEXT")
 	deleting := &cobra.Command{
 		Use: "delete GROUP [PARTITION...]", Short: "Delete checkpoints", Long: deleteHelp,
 		Example: "  tenure checkpoint delete orders/billing 7",
@@ -176,8 +165,8 @@ func explainRewrite(err error) error {
 		return &problem.Error{What: "nothing was done", Err: err, Do: "Pause them first: tenure partition pause GROUP " +
 			"PARTITION... Or take them away from their owners with --take-away."}
 	case errors.Is(err, etcdstore.ErrCheckpointConflict):
-		return &problem.Error{What: "something has changed meanwhile", Err: err, Do: "Look again, and give the command again: " +
-			"what was done is not done twice."}
+		return &problem.Error{What: "something has changed meanwhile", Err: err,
+			Do: "Look again, and give the command again: what was done is not done twice."}
 	}
 	return err
 }
@@ -230,57 +219,4 @@ func positionWords(c etcdstore.Checkpoint) string {
 		return "-"
 	}
 	return strings.Join(words, " ")
-}
-
-func (a *app) exportCheckpoints(ctx context.Context, args []string) error {
-	return a.withGroup(ctx, args[0], func(_ *etcdstore.Store, mirror *etcdstore.Mirror) error {
-		s := mirror.Snapshot()
-		if len(args) == 1 || args[1] == "-" {
-			return transfer.Write(a.stdout, s)
-		}
-		// Written beside it first: half a file must not be taken for a whole one.
-		file, err := os.Create(args[1] + ".part")
-		if err != nil {
-			return &problem.Error{Kind: problem.Usage, What: "FILE cannot be written", Err: err}
-		}
-		err = errors.Join(transfer.Write(file, s), file.Sync(), file.Close())
-		if err == nil {
-			err = os.Rename(file.Name(), args[1])
-		}
-		if err != nil {
-			return fmt.Errorf("write %s: %w", args[1], err)
-		}
-		_, err = fmt.Fprintf(a.stderr, "%d checkpoints of revision %d are in %s\n", len(s.Checkpoints), s.Revision, args[1])
-		return err //nolint:wrapcheck // Standard error is not to be written to.
-	})
-}
-
-func (a *app) importCheckpoints(ctx context.Context, f *rewriteFlags, groupText, name string) error {
-	group, err := readGroup(groupText)
-	if err != nil {
-		return err
-	}
-	file := io.NopCloser(io.Reader(os.Stdin))
-	if name != "-" {
-		if file, err = os.Open(name); err != nil {
-			return &problem.Error{Kind: problem.Usage, What: "FILE cannot be read", Err: err}
-		}
-	}
-	wanted, err := transfer.Read(file, group, f.anyGroup)
-	_ = file.Close() // Nothing was written to it.
-	if err != nil {
-		return &problem.Error{Kind: problem.Usage, What: name + " is no file of this group's checkpoints, and nothing was done",
-			Err: err, Do: "Write them with: tenure checkpoint export. Those of another group need --any-group."}
-	}
-	return a.withReader(ctx, func(store *etcdstore.Store) error {
-		bounded, cancel := context.WithTimeout(ctx, readLimit)
-		defer cancel()
-		mirror, err := store.Watch(bounded, group, &etcdstore.WatchOptions{Checkpoints: true})
-		if err != nil {
-			return fmt.Errorf("read the group: %w", err)
-		}
-		defer mirror.Close()
-		s := &steering{a, ctx, &steerFlags{}, store, mirror, group}
-		return s.rewrite(f, mirror.Snapshot(), wanted)
-	})
 }

@@ -87,16 +87,17 @@ func TestCheckpointsAreCarried(t *testing.T) {
 
 	before, err := to.client.Get(t.Context(), "x")
 	require.NoError(t, err)
-	to.command("checkpoint", "import", "orders/other", file).
-		require(t, exitUsage, "line 1: it is one of local/orders/billing, and not of local/orders/other", "line 3:", "--any-group")
+	to.command("checkpoint", "import", "orders/other", file).require(t, exitUsage,
+		"line 1: it is one of local/orders/billing, and not of local/orders/other", "line 3:", "--any-group")
 	require.NoError(t, os.WriteFile(file, append(exported, "{\n"...), 0o600))
-	to.command("checkpoint", "import", "orders/billing", file).require(t, exitUsage, "line 4: no checkpoint", "nothing was done")
+	to.command("checkpoint", "import", "orders/billing", file).
+		require(t, exitUsage, "line 4: no checkpoint", "nothing was done")
 	after, err := to.client.Get(t.Context(), "x")
 	require.NoError(t, err)
 	require.Equal(t, before.Header.Revision, after.Header.Revision)
 }
 
-// A fleet at work has its partitions taken away and handles again what came after the new checkpoints, and nothing else.
+// A fleet at work has its partitions taken away and handles again what came after the new checkpoints, and no more.
 func TestAFleetReplays(t *testing.T) {
 	f := newFleet(t, 3)
 	r := f.run("--owner-id", "a", "--", "sh", "-c", beater)

@@ -29,7 +29,7 @@ func Write(w io.Writer, s *etcdstore.Snapshot) error {
 	out := bufio.NewWriter(w)
 	encoder := json.NewEncoder(out)
 	encoder.SetEscapeHTML(false)
-	var ids []string
+	ids := make([]string, 0, len(s.Checkpoints))
 	for id := range s.Checkpoints {
 		ids = append(ids, id)
 	}
