@@ -63,7 +63,7 @@ func TestATruncatedFileIsNotReadOn(t *testing.T) {
 			if entry.Partition == "truncated" {
 				require.Contains(t, entry.Line, path)
 				require.Contains(t, entry.Line, "it was truncated or replaced")
-				require.Contains(t, entry.Line, "etcdctl del '/tenure/v1/local/orders/billing/checkpoint/truncated'")
+				require.Contains(t, entry.Line, "tenure checkpoint delete 'local/orders/billing' 'truncated'")
 				return true
 			}
 		}

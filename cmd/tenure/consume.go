@@ -177,7 +177,6 @@ func (a *app) consumeHub(ctx context.Context, f consumeFlags) (err error) {
 			Store: eventhubs.New(store, &eventhubs.Options{
 				IdleLimit: max(time.Minute, 4*f.updateInterval), Logger: a.log.Named("store"),
 			}),
-			Prefix:         a.etcd.Prefix,
 			SDK:            sdk,
 			From:           f.from,
 			Strategy:       azeventhubs.ProcessorStrategy(f.strategy),
@@ -224,7 +223,6 @@ func (a *app) memberConfig(f *consumeFlags, store *etcdstore.Store, group etcdst
 	return consume.MemberConfig{
 		Settings: a.settings(f),
 		Store:    store,
-		Prefix:   a.etcd.Prefix,
 		Group:    group,
 		Balancer: f.options(a.log),
 	}

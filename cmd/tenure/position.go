@@ -1,30 +1,42 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/tenure-go/tenure/cmd/tenure/internal/problem"
 	"github.com/tenure-go/tenure/etcdstore"
 )
 
-// position is where a checkpoint is to stand.
+// position is where a checkpoint is to stand. The zero value is none: it is deleted.
 type position struct {
 	sequence *int64
 	offset   *string
+
+	ask bool      // the stream is to be asked, for the last event before
+	at  time.Time // this; zero for now
 }
 
 // parsePosition reads what --to takes.
 func parsePosition(text string) (position, error) {
 	word, value, both := strings.Cut(text, ":")
 	wrong := func(what string) error {
-		return &problem.Error{Kind: problem.Usage, What: what,
-			Do: "Write sequence:N or offset:TEXT, each as the last event that counts as handled."}
+		return &problem.Error{Kind: problem.Usage, What: what, Do: "Write earliest, latest, a time such as " +
+			"2026-05-01T12:00:00Z, or sequence:N or offset:TEXT, the last event that counts as handled."}
 	}
 	switch {
 	case text == "":
 		return position{}, wrong("--to is needed: where the checkpoints are to stand")
+	case text == "earliest":
+		none := int64(-1)
+		return position{sequence: &none}, nil
+	case text == "latest":
+		return position{ask: true}, nil
 	case word == "offset" && both:
 		return position{offset: &value}, nil
 	case word == "sequence" && both:
@@ -34,7 +46,11 @@ func parsePosition(text string) (position, error) {
 		}
 		return position{sequence: &n}, nil
 	}
-	return position{}, wrong(fmt.Sprintf("--to is %q", text))
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return position{}, wrong(fmt.Sprintf("--to is %q", text))
+	}
+	return position{ask: true, at: at}, nil
 }
 
 // of returns the checkpoint of a partition that stands there.
@@ -42,4 +58,35 @@ func (p position) of(group etcdstore.Group, partition string) etcdstore.Checkpoi
 	return etcdstore.Checkpoint{
 		Group: group, PartitionID: partition, OwnerID: operator(), SequenceNumber: p.sequence, Offset: p.offset,
 	}
+}
+
+// askedAtOnce is how many partitions a stream is asked for at a time.
+const askedAtOnce = 16
+
+// positions returns where each partition's checkpoint is to stand. It asks the stream if need be.
+func (a *app) positions(
+	ctx context.Context, f *rewriteFlags, group etcdstore.Group, ids []string, to position,
+) ([]etcdstore.Checkpoint, error) {
+	wanted := make([]etcdstore.Checkpoint, len(ids))
+	if !to.ask {
+		for i, id := range ids {
+			wanted[i] = to.of(group, id)
+		}
+		return wanted, nil
+	}
+	ask, done, err := a.askStream(ctx, f, group)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	asking, ctx := errgroup.WithContext(ctx)
+	asking.SetLimit(askedAtOnce)
+	for i, id := range ids {
+		asking.Go(func() error {
+			found, err := ask(ctx, id, to.at)
+			wanted[i] = found.of(group, id)
+			return err
+		})
+	}
+	return wanted, asking.Wait() //nolint:wrapcheck // The stream's own words name the partition.
 }

@@ -26,8 +26,16 @@ It is done in batches, each as a whole or not at all, and only as long as nothin
 partitions since the command has looked. One that was broken off can be given again. --dry-run shows
 what would be done and changes nothing.`
 
-const resetHelp = `Set the checkpoints of partitions, also back. --to is the last event that counts as handled:
-sequence:N by its sequence number, or offset:TEXT by its offset.
+const resetHelp = `Set the checkpoints of partitions, also back. --to says where:
+
+  earliest      no event counts as handled
+  latest        all events that there are now do; the stream of --source is asked
+  TIME          those enqueued before it do, as in 2026-05-01T12:00:00Z; the stream is asked
+  sequence:N    that with this sequence number is the last that does
+  offset:TEXT   that with this offset is
+
+With --source eventhubs the connection string comes from EVENTHUB_CONNECTION_STRING or
+--connection-string-file; without one this machine's Azure identity is used.
 ` + rewriteHelp
 
 const deleteHelp = `Delete the checkpoints of partitions. Whoever owns one next begins where it begins without a
@@ -37,7 +45,8 @@ checkpoint: "tenure consume" at --from.
 // rewriteFlags are those of commands that rewrite checkpoints.
 type rewriteFlags struct {
 	all, takeAway, dryRun, anyGroup bool
-	to                              string
+
+	to, source, connectionStringFile string
 }
 
 func (f *rewriteFlags) define(flags *pflag.FlagSet) {
@@ -45,12 +54,20 @@ func (f *rewriteFlags) define(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.dryRun, "dry-run", false, "show what would be done, and do nothing")
 }
 
+func (f *rewriteFlags) definePosition(flags *pflag.FlagSet) {
+	flags.StringVar(&f.to, "to", "", "`position`: earliest, latest, a time (RFC 3339), sequence:N or offset:TEXT")
+	flags.StringVar(&f.source, "source", "", "the stream, for latest and times: eventhubs or files:DIR")
+	flags.StringVar(&f.connectionStringFile, "connection-string-file", "",
+		"eventhubs: `file` that holds the connection string, if EVENTHUB_CONNECTION_STRING does not")
+}
+
 func (a *app) rewriting() []*cobra.Command {
 	var reset, deleted, imported rewriteFlags
 	resetting := &cobra.Command{
 		Use: "reset GROUP [PARTITION...] --to POSITION", Short: "Set checkpoints, also back", Long: resetHelp,
 		Example: "  tenure checkpoint reset orders/billing 7 --to sequence:812 --dry-run\n" +
-			"  tenure checkpoint reset orders/billing --all --to offset:0 --take-away",
+			"  tenure checkpoint reset ns.servicebus.windows.net/orders/billing --all --take-away \\\n" +
+			"    --source eventhubs --to 2026-05-01T12:00:00Z",
 		RunE: func(command *cobra.Command, args []string) error {
 			to, err := parsePosition(reset.to)
 			if err != nil {
@@ -59,7 +76,7 @@ func (a *app) rewriting() []*cobra.Command {
 			return a.rewriteThese(command.Context(), &reset, args, to)
 		},
 	}
-	resetting.Flags().StringVar(&reset.to, "to", "", "the last that counts as handled: sequence:N or offset:TEXT")
+	reset.definePosition(resetting.Flags())
 	deleting := &cobra.Command{
 		Use: "delete GROUP [PARTITION...]", Short: "Delete checkpoints", Long: deleteHelp,
 		Example: "  tenure checkpoint delete orders/billing 7",
@@ -126,9 +143,9 @@ func (a *app) rewriteThese(ctx context.Context, f *rewriteFlags, args []string, 
 		} else if err := s.checkPartitions(ids); err != nil {
 			return err
 		}
-		wanted := make([]etcdstore.Checkpoint, len(ids))
-		for i, id := range ids {
-			wanted[i] = to.of(snapshot.Group, id)
+		wanted, err := a.positions(ctx, f, snapshot.Group, ids, to)
+		if err != nil {
+			return err
 		}
 		return s.rewrite(f, snapshot, wanted)
 	})

@@ -125,7 +125,7 @@ func (c *filesConsumer) nameCheckpoint(owned *balancer.Partition, err error) err
 	if _, changed := errors.AsType[*filestream.ChangedError](err); !changed {
 		return err
 	}
-	return fmt.Errorf("%w: etcdctl del '%s'", err, checkpointKey(c.Prefix, c.Group, owned.ID()))
+	return fmt.Errorf("%w: %s", err, deleteCheckpoint(c.Group, owned.ID()))
 }
 
 // filePartition is a file whose partition a member owns.

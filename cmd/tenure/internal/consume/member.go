@@ -12,7 +12,6 @@ type MemberConfig struct {
 	Settings
 
 	Store    *etcdstore.Store
-	Prefix   string // of the store's keys
 	Group    etcdstore.Group
 	Balancer balancer.Options
 }

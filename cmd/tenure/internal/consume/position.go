@@ -3,7 +3,7 @@ package consume
 import (
 	"context"
 	"fmt"
-	"net/url"
+
 	"strconv"
 	"strings"
 	"sync"
@@ -61,9 +61,8 @@ func isUnusualOffset(position azeventhubs.StartPosition) bool {
 type startingPoints struct {
 	azeventhubs.CheckpointStore
 
-	prefix string // of the checkpoints' keys
-	from   string // where partitions without a checkpoint begin
-	log    *zap.Logger
+	from string // where partitions without a checkpoint begin
+	log  *zap.Logger
 
 	mu     sync.Mutex
 	listed map[string]azeventhubs.Checkpoint
@@ -96,25 +95,20 @@ func (s *startingPoints) refused(partition, reason string) {
 	s.mu.Unlock()
 	if found {
 		remedy = "the checkpoint may be of a hub that was deleted and made again; to begin at --from instead, delete it: " +
-			"etcdctl del '" + s.key(checkpoint) + "'"
+			deleteCheckpoint(etcdstore.Group{
+				FullyQualifiedNamespace: checkpoint.FullyQualifiedNamespace,
+				EventHubName:            checkpoint.EventHubName,
+				ConsumerGroup:           checkpoint.ConsumerGroup,
+			}.Fold(), checkpoint.PartitionID)
 	}
 	s.log.Error("the partition is not read: Event Hubs refuses where it is to begin; it is tried again each round",
 		append(append([]zap.Field{zap.String("partition", partition)}, s.fields(partition)...),
 			zap.String("remedy", remedy), zap.String("error", reason))...)
 }
 
-// key is where the store keeps a checkpoint.
-func (s *startingPoints) key(checkpoint azeventhubs.Checkpoint) string {
-	group := etcdstore.Group{
-		FullyQualifiedNamespace: checkpoint.FullyQualifiedNamespace,
-		EventHubName:            checkpoint.EventHubName,
-		ConsumerGroup:           checkpoint.ConsumerGroup,
-	}
-	return checkpointKey(s.prefix, group.Fold(), checkpoint.PartitionID)
-}
-
-func checkpointKey(prefix string, group etcdstore.Group, partition string) string {
-	return prefix + "/" + group.String() + "/checkpoint/" + url.PathEscape(partition)
+// deleteCheckpoint is the command that does it.
+func deleteCheckpoint(group etcdstore.Group, partition string) string {
+	return "tenure checkpoint delete '" + group.String() + "' '" + partition + "'"
 }
 
 // fields describe where a partition begins.

@@ -57,7 +57,7 @@ func TestRefusedStart(t *testing.T) {
 	core, logged := observer.New(zap.InfoLevel)
 	log := zap.New(core)
 	offset := "4711"
-	points := &startingPoints{prefix: "/tenure/v1", from: "sequence:99", log: log,
+	points := &startingPoints{from: "sequence:99", log: log,
 		CheckpointStore: listedStore{listed: []azeventhubs.Checkpoint{{
 			FullyQualifiedNamespace: "NS.servicebus.windows.net", EventHubName: "Orders", ConsumerGroup: "$Default",
 			PartitionID: "0", Offset: &offset,
@@ -86,7 +86,7 @@ func TestRefusedStart(t *testing.T) {
 	require.Equal(t, "4711", fields["start_offset"])
 	require.Equal(t, condition, fields["error"])
 	require.Contains(t, fields["remedy"],
-		"etcdctl del '/tenure/v1/ns.servicebus.windows.net/orders/$default/checkpoint/0'")
+		"tenure checkpoint delete 'ns.servicebus.windows.net/orders/$default' '0'")
 	fields = entries[1].ContextMap()
 	require.Equal(t, "1", fields["partition"])
 	require.Equal(t, "sequence:99", fields["start"])

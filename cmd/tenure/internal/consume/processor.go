@@ -27,9 +27,8 @@ type ProcessorConfig struct {
 	Client *Client
 	Store  azeventhubs.CheckpointStore
 
-	// Prefix is that of the store's keys, and SDK the listener that was set before the client was made.
-	Prefix string
-	SDK    *SDKLog
+	// SDK is the listener that was set before the client was made.
+	SDK *SDKLog
 
 	// From is where a partition without a checkpoint begins, as [ParsePosition] reads it.
 	From string
@@ -46,7 +45,7 @@ func RunProcessor(ctx context.Context, config ProcessorConfig) error {
 	if err != nil {
 		return err
 	}
-	points := &startingPoints{CheckpointStore: config.Store, prefix: config.Prefix, from: config.From, log: config.Log}
+	points := &startingPoints{CheckpointStore: config.Store, from: config.From, log: config.Log}
 	if isUnusualOffset(from) {
 		config.Log.Warn("the offset of --from is no number, as only those of namespaces with geo-replication are not",
 			zap.String("from", config.From))

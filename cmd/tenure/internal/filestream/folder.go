@@ -80,3 +80,14 @@ func cause(doing, path string, err error) error {
 	}
 	return fmt.Errorf("%s %s: %w", doing, path, err)
 }
+
+// End returns the number of a file's last complete line, -1 if there is none, and the byte behind it.
+func (f *Folder) End(ctx context.Context, name string) (line, offset int64, err error) {
+	file, err := os.Open(f.file(name))
+	if err != nil {
+		return 0, 0, cause("open", f.file(name), err)
+	}
+	defer file.Close() //nolint:errcheck // It was only read.
+	found, err := Latest().find(ctx, file)
+	return found.line - 1, found.offset, err
+}
