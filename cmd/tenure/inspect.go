@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/tenure-go/tenure/cmd/tenure/internal/cluster"
 	"github.com/tenure-go/tenure/cmd/tenure/internal/inspect"
 	"github.com/tenure-go/tenure/cmd/tenure/internal/problem"
 	"github.com/tenure-go/tenure/etcdstore"
@@ -51,7 +52,11 @@ const quietLog = "quiet log"
 func quiet() map[string]string { return map[string]string{quietLog: "true"} }
 
 // withReader connects to etcd, has a store work that cannot claim, and explains what comes of it.
-func (a *app) withReader(ctx context.Context, work func(*etcdstore.Store) error) (err error) {
+func (a *app) withReader(ctx context.Context, work func(*etcdstore.Store) error) error {
+	return a.withCluster(ctx, func(_ *cluster.Cluster, store *etcdstore.Store) error { return work(store) })
+}
+
+func (a *app) withCluster(ctx context.Context, work func(*cluster.Cluster, *etcdstore.Store) error) (err error) {
 	connected, err := a.connect(ctx)
 	if err != nil {
 		return stopped(ctx, err)
@@ -63,7 +68,7 @@ func (a *app) withReader(ctx context.Context, work func(*etcdstore.Store) error)
 	if err != nil {
 		return fmt.Errorf("make the store: %w", err)
 	}
-	err = work(store)
+	err = work(connected, store)
 	if errors.Is(err, syscall.EPIPE) {
 		err = errBrokenPipe
 	}

@@ -132,7 +132,7 @@ func (c *Cluster) examine(ctx context.Context, settings Settings, log *zap.Logge
 			log.Warn("an etcd endpoint does not answer; the others are used", zap.String("endpoint", endpoint))
 			continue
 		}
-		advice, err := judgeVersion(endpoint, status.Version)
+		advice, err := JudgeVersion(endpoint, status.Version)
 		if err != nil {
 			return err
 		}

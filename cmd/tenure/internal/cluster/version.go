@@ -19,8 +19,8 @@ var mended = map[int64]semver.Version{ //nolint:gochecknoglobals // A constant i
 	7: {Major: 3, Minor: 7, Patch: 1},
 }
 
-// judgeVersion returns a problem for an etcd that is too old, or advice about one that should be upgraded.
-func judgeVersion(endpoint, version string) (advice string, err error) {
+// JudgeVersion returns a problem for an etcd that is too old, or advice about one that should be upgraded.
+func JudgeVersion(endpoint, version string) (advice string, err error) {
 	v, err := semver.NewVersion(version)
 	if err != nil {
 		return "", &problem.Error{Kind: problem.Etcd, What: fmt.Sprintf("%s says that its version is %q", endpoint, version),

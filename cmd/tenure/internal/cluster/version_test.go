@@ -16,7 +16,7 @@ func TestJudgeVersion(t *testing.T) {
 		"3.5.0": warned, "3.5.32": warned, "3.6.0": warned, "3.6.13": warned, "3.7.0": warned, "3.7.1-rc.0": warned,
 		"3.5.33": fine, "3.5.34": fine, "3.6.14": fine, "3.7.1": fine, "3.7.3": fine, "3.8.0": fine, "4.7.0": fine,
 	} {
-		advice, err := judgeVersion("http://etcd:2379", version)
+		advice, err := JudgeVersion("http://etcd:2379", version)
 		switch want {
 		case refused:
 			require.Equal(t, problem.Etcd, problem.KindOf(err), version)
