@@ -140,5 +140,8 @@ func (s *Store) forget(why string) {
 }
 
 func (t *tenure) ownership() Ownership {
-	return Ownership{Group: t.group, PartitionID: t.partition, OwnerID: t.owner, ETag: formatETag(t.etag)}
+	return Ownership{
+		Group: t.group, PartitionID: t.partition, OwnerID: t.owner, ETag: formatETag(t.etag),
+		PreviousOwner: t.previousOwner, Reason: t.reason,
+	}
 }

@@ -17,21 +17,26 @@ every member's plan obeys, from the moment when its watch tells it.`
 const partitionListHelp = `List a group's partitions: who owns each and since when, up to where its events have been
 handled, how old that checkpoint is, what is wanted of it, and why it moved to its owner.
 
+With --source the stream is asked how many events each partition is behind. ` + sourceHelp + `
+
 With --watch nothing is listed, and a line is printed whenever a partition changes hands or something
 else is wanted of it. etcd is not polled for that.`
 
 func (a *app) partitionCommand() *cobra.Command {
 	var listed, shown outputFlags
+	var source sourceFlags
 	list := &cobra.Command{
 		Use: "list GROUP", Short: "List a group's partitions, with owners and checkpoints", Long: partitionListHelp,
 		Args: exactly("GROUP"), Annotations: quiet(),
-		Example: "  tenure partition list orders/billing\n  tenure partition list orders/billing --watch",
+		Example: "  tenure partition list orders/billing\n  tenure partition list orders/billing --watch\n" +
+			"  tenure partition list orders/billing --source files:./orders",
 		RunE: func(command *cobra.Command, args []string) error {
-			return a.listPartitions(command.Context(), &listed, args[0])
+			return a.listPartitions(command.Context(), &listed, &source, args[0])
 		},
 	}
 	listed.define(list.Flags())
 	listed.defineWatch(list.Flags())
+	source.define(list.Flags(), "how many events each is behind")
 	show := &cobra.Command{
 		Use: "show GROUP PARTITION", Short: "Show a partition and its last moves", Args: exactly("GROUP", "PARTITION"),
 		Annotations: quiet(),
@@ -47,7 +52,7 @@ etcd remembers: to its last compaction.`,
 		append([]*cobra.Command{list, show}, a.partitionSteering()...)...)
 }
 
-func (a *app) listPartitions(ctx context.Context, f *outputFlags, group string) error {
+func (a *app) listPartitions(ctx context.Context, f *outputFlags, source *sourceFlags, group string) error {
 	if err := f.check(); err != nil {
 		return err
 	}
@@ -55,7 +60,22 @@ func (a *app) listPartitions(ctx context.Context, f *outputFlags, group string) 
 		if f.watch {
 			return a.follow(ctx, f, mirror, inspect.PartitionChanges)
 		}
-		partitions := inspect.Partitions(mirror.Snapshot())
+		s := mirror.Snapshot()
+		partitions := inspect.Partitions(s)
+		stream, err := a.openStream(ctx, source, s.Group, "")
+		if err != nil {
+			return err
+		}
+		if stream != nil {
+			defer stream.close()
+			lags, err := lagsOf(ctx, stream, s)
+			if err != nil {
+				return err
+			}
+			for i := range partitions {
+				partitions[i].Lag = lags[partitions[i].ID]
+			}
+		}
 		return a.show(f, partitions, func(page *inspect.Page) {
 			page.Table(inspect.PartitionTable(partitions, time.Now()))
 		})

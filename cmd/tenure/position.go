@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/tenure-go/tenure/cmd/tenure/internal/problem"
 	"github.com/tenure-go/tenure/etcdstore"
 )
@@ -60,9 +58,6 @@ func (p position) of(group etcdstore.Group, partition string) etcdstore.Checkpoi
 	}
 }
 
-// askedAtOnce is how many partitions a stream is asked for at a time.
-const askedAtOnce = 16
-
 // positions returns where each partition's checkpoint is to stand. It asks the stream if need be.
 func (a *app) positions(
 	ctx context.Context, f *rewriteFlags, group etcdstore.Group, ids []string, to position,
@@ -74,19 +69,14 @@ func (a *app) positions(
 		}
 		return wanted, nil
 	}
-	ask, done, err := a.askStream(ctx, f, group)
+	stream, err := a.openStream(ctx, &f.sourceFlags, group, "--to "+f.to)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
-	asking, ctx := errgroup.WithContext(ctx)
-	asking.SetLimit(askedAtOnce)
-	for i, id := range ids {
-		asking.Go(func() error {
-			found, err := ask(ctx, id, to.at)
-			wanted[i] = found.of(group, id)
-			return err
-		})
-	}
-	return wanted, asking.Wait() //nolint:wrapcheck // The stream's own words name the partition.
+	defer stream.close()
+	return wanted, eachPartition(ctx, ids, func(ctx context.Context, i int, id string) error {
+		found, err := stream.past(ctx, id, to.at)
+		wanted[i] = found.of(group, id)
+		return err
+	})
 }

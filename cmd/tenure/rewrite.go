@@ -34,9 +34,7 @@ const resetHelp = `Set the checkpoints of partitions, also back. --to says where
   sequence:N    that with this sequence number is the last that does
   offset:TEXT   that with this offset is
 
-With --source eventhubs the connection string comes from EVENTHUB_CONNECTION_STRING or
---connection-string-file; without one this machine's Azure identity is used.
-` + rewriteHelp
+` + sourceHelp + "\n" + rewriteHelp
 
 const deleteHelp = `Delete the checkpoints of partitions. Whoever owns one next begins where it begins without a
 checkpoint: "tenure consume" at --from.
@@ -44,9 +42,10 @@ checkpoint: "tenure consume" at --from.
 
 // rewriteFlags are those of commands that rewrite checkpoints.
 type rewriteFlags struct {
-	all, takeAway, dryRun, anyGroup bool
+	sourceFlags
 
-	to, source, connectionStringFile string
+	all, takeAway, dryRun, anyGroup bool
+	to                              string
 }
 
 func (f *rewriteFlags) define(flags *pflag.FlagSet) {
@@ -56,9 +55,7 @@ func (f *rewriteFlags) define(flags *pflag.FlagSet) {
 
 func (f *rewriteFlags) definePosition(flags *pflag.FlagSet) {
 	flags.StringVar(&f.to, "to", "", "`position`: earliest, latest, a time (RFC 3339), sequence:N or offset:TEXT")
-	flags.StringVar(&f.source, "source", "", "the stream, for latest and times: eventhubs or files:DIR")
-	flags.StringVar(&f.connectionStringFile, "connection-string-file", "",
-		"eventhubs: `file` that holds the connection string, if EVENTHUB_CONNECTION_STRING does not")
+	f.sourceFlags.define(flags, "latest and times")
 }
 
 func (a *app) rewriting() []*cobra.Command {

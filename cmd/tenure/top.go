@@ -22,10 +22,12 @@ Keys: tab, 1, 2, 3 partitions, members or changes; s another order (its column h
 / filter, by any word that is shown; arrows, page up and down, or j and k to choose; enter to look more
 closely at a partition, or at what a member owns; esc back; q quits.
 
-Rates are by the sequence numbers of checkpoints, over the last ten seconds.`
+Rates are by the sequence numbers of checkpoints, over the last ten seconds. With --source the stream is
+asked every ten seconds how many events each partition is behind. ` + sourceHelp
 
 func (a *app) topCommand() *cobra.Command {
-	return &cobra.Command{
+	var source sourceFlags
+	command := &cobra.Command{
 		Use: "top [GROUP]", Short: "Watch a group live: owners, rates, shares and changes", Long: topHelp,
 		Example: "  tenure top --endpoints localhost:2379\n  tenure top orders/billing",
 		Args: func(command *cobra.Command, args []string) error {
@@ -36,12 +38,14 @@ func (a *app) topCommand() *cobra.Command {
 		},
 		Annotations: quiet(),
 		RunE: func(command *cobra.Command, args []string) error {
-			return a.top(command.Context(), args)
+			return a.top(command.Context(), &source, args)
 		},
 	}
+	source.define(command.Flags(), "how many events each partition is behind")
+	return command
 }
 
-func (a *app) top(ctx context.Context, args []string) error {
+func (a *app) top(ctx context.Context, source *sourceFlags, args []string) error {
 	terminal, ok := a.stdout.(*os.File)
 	if !ok || !isTerminal(a.stdout) {
 		return &problem.Error{Kind: problem.Usage, What: "tenure top draws on a terminal, and standard output is none",
@@ -50,8 +54,18 @@ func (a *app) top(ctx context.Context, args []string) error {
 	kind, _ := a.lookup("TERM")
 	plain, _ := a.lookup("NO_COLOR")
 	show := func(store *etcdstore.Store, mirror *etcdstore.Mirror) error {
-		// A signal ends it as q does.
-		return unlessEnded(ctx, top.Run(ctx, terminal, store, mirror, kind != "dumb" && plain == ""))
+		config := top.Config{Terminal: terminal, Colours: kind != "dumb" && plain == "", Store: store, Mirror: mirror}
+		stream, err := a.openStream(ctx, source, mirror.Snapshot().Group, "")
+		if err != nil {
+			return err
+		}
+		if stream != nil {
+			defer stream.close()
+			config.Lags = func(ctx context.Context, s *etcdstore.Snapshot) (map[string]*int64, error) {
+				return lagsOf(ctx, stream, s)
+			}
+		}
+		return unlessEnded(ctx, top.Run(ctx, config)) // a signal ends it as q does
 	}
 	if len(args) == 1 {
 		return a.withGroup(ctx, args[0], show)

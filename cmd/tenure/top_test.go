@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,8 @@ import (
 	"github.com/charmbracelet/x/vt"
 	"github.com/creack/pty"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tenure-go/tenure/internal/golden"
 )
 
 // terminal is a command that runs on one.
@@ -113,6 +116,24 @@ func TestTopEndsWithASignal(t *testing.T) {
 	x.shows("member a is gone")
 	x.press("\x03")
 	require.NoError(t, <-x.ended)
+}
+
+// The stream tells how far behind partitions are: how many lines of a file come after its checkpoint.
+func TestLagIsShown(t *testing.T) {
+	s := see(t)
+	folder := t.TempDir()
+	for _, id := range []string{"0", "1", "10", "11", "2", "3", "4"} {
+		require.NoError(t, os.WriteFile(filepath.Join(folder, id), []byte(strings.Repeat("line\n", 50)+"half"), 0o600))
+	}
+	r := s.command("partition", "list", "orders/billing", "--source", "files:"+folder)
+	r.require(t, exitOK)
+	golden.Require(t, "partition-list-lag.txt", r.stdout)
+	x := onTerminal(t, "top", "orders/billing", "--endpoints", s.endpoints, "--source", "files:"+folder)
+	x.shows("LAG", "42")
+	s.command("partition", "list", "orders/billing", "--source", "files:/nowhere").
+		require(t, exitUsage, "--source files:/nowhere")
+	s.command("partition", "list", "orders/billing", "--source", "kafka").
+		require(t, exitUsage, `--source must be eventhubs or files:DIR, not "kafka"`)
 }
 
 func TestTopNeedsATerminal(t *testing.T) {

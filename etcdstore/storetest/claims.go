@@ -44,6 +44,7 @@ func claimFree(t *scope) {
 	won := t.winOne(t.a, etcdstore.Ownership{Group: t.group, PartitionID: "0", OwnerID: "ann"})
 	want := etcdstore.Ownership{
 		Group: t.group, PartitionID: "0", OwnerID: "ann", ETag: won.ETag, LastModifiedTime: won.LastModifiedTime,
+		Reason: won.Reason, // if the store has reasons
 	}
 	require.Equal(t, want, won)
 	t.requireOwned(want)

@@ -45,3 +45,21 @@ func (c *Client) Past(ctx context.Context, partition string, at time.Time) (sequ
 	}
 	return events[0].SequenceNumber - 1, nil, nil
 }
+
+// Behind returns how many events of a partition come after one, or how many there are if none is given.
+func (c *Client) Behind(ctx context.Context, partition string, sequence *int64) (int64, error) {
+	bounded, cancel := context.WithTimeout(ctx, hubTimeout)
+	defer cancel()
+	properties, err := c.GetPartitionProperties(bounded, partition, nil)
+	switch {
+	case err != nil:
+		return 0, c.explain(err)
+	case properties.IsEmpty:
+		return 0, nil
+	}
+	before := properties.BeginningSequenceNumber - 1
+	if sequence != nil {
+		before = max(before, *sequence) // what the service has dropped cannot be caught up with
+	}
+	return max(0, properties.LastEnqueuedSequenceNumber-before), nil
+}

@@ -61,7 +61,8 @@ func (e *examination) member(endpoint string, status *clientv3.StatusResponse) {
 	}
 	const nearlyFull = 0.8
 	if quota := float64(status.DbSizeQuota); quota > 0 && float64(status.DbSize) > nearlyFull*quota {
-		e.found(Warning, endpoint, fmt.Sprintf("the database file is %s of %s", bytes(status.DbSize), bytes(status.DbSizeQuota)),
+		e.found(Warning, endpoint,
+			fmt.Sprintf("the database file is %s of %s", bytes(status.DbSize), bytes(status.DbSizeQuota)),
 			"Compact and defragment it, or raise --quota-backend-bytes: at the quota nobody can claim or checkpoint.")
 	}
 	if status.IsLearner {
@@ -111,7 +112,8 @@ func (e *examination) judgeLatency(what string, took []time.Duration, much time.
 	}
 	slices.Sort(took)
 	median, longest := took[len(took)/2], took[len(took)-1]
-	text := fmt.Sprintf("%s takes %v, %v at most", what, median.Round(10*time.Microsecond), longest.Round(10*time.Microsecond))
+	const precision = 10 * time.Microsecond
+	text := fmt.Sprintf("%s takes %v, %v at most", what, median.Round(precision), longest.Round(precision))
 	switch {
 	case longest > e.TTL/6:
 		e.found(Problem, "latency", text, fmt.Sprintf("%s Leases of %v are renewed with two requests every %v: a longer TTL "+

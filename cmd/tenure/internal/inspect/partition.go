@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ type Partition struct {
 	PreviousOwner string      `json:"previous_owner,omitempty"`
 	Reason        string      `json:"reason,omitempty"`
 	Checkpoint    *Checkpoint `json:"checkpoint,omitempty"`
+	Lag           *int64      `json:"lag,omitempty"`      // events after the checkpoint, if the stream was asked
 	KeptFor       string      `json:"kept_for,omitempty"` // an owner that is away
 	Controls      []Control   `json:"controls,omitempty"`
 	Corrupt       []string    `json:"corrupt,omitempty"` // what is wrong with its records
@@ -144,11 +146,28 @@ func (p Partition) Moved() string {
 // PartitionTable shows partitions.
 func PartitionTable(partitions []Partition, now time.Time) Table {
 	t := Table{Head: []string{"PARTITION", "OWNER", "SINCE", "SEQUENCE", "OFFSET", "AGE", "STATE", "WHY"}}
+	asked := slices.ContainsFunc(partitions, func(p Partition) bool { return p.Lag != nil })
+	const before = 4 // it stands behind the sequence number
+	if asked {
+		t.Head = slices.Insert(t.Head, before, "LAG")
+	}
 	for _, p := range partitions {
 		sequence, offset, age := p.Checkpoint.Cells(now)
-		t.Add(p.ID, orDash(p.OwnerID), Ago(now, p.Since), sequence, offset, age, p.State(), p.Moved())
+		row := []string{p.ID, orDash(p.OwnerID), Ago(now, p.Since), sequence, offset, age, p.State(), p.Moved()}
+		if asked {
+			row = slices.Insert(row, before, p.LagText())
+		}
+		t.Add(row...)
 	}
 	return t
+}
+
+// LagText is the lag in a table.
+func (p Partition) LagText() string {
+	if p.Lag == nil {
+		return "-"
+	}
+	return strconv.FormatInt(*p.Lag, 10)
 }
 
 // Cells are a checkpoint's in a table. Nothing is shown where there is none.

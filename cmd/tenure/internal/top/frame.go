@@ -34,6 +34,8 @@ type frame struct {
 	members    []memberRow
 	changes    []inspect.Change // oldest first
 	rate       float64          // of all
+	asked      bool             // how many events partitions are behind
+	unasked    error            // why that could not be asked
 }
 
 type partitionRow struct {
@@ -74,7 +76,7 @@ type detail struct {
 func (v view) orders() []string {
 	switch v {
 	case partitions:
-		return []string{"PARTITION", "OWNER", "SINCE", "RATE", "AGE", "STATE"}
+		return []string{"PARTITION", "OWNER", "SINCE", "RATE", "AGE", "STATE", "LAG"}
 	case members:
 		return []string{"MEMBER", "PARTITIONS", "RATE", "SINCE", "STATE"}
 	case changes, views:
@@ -122,6 +124,8 @@ func (f *frame) shownPartitions() []partitionRow {
 			return written(a).Compare(written(b))
 		case "STATE":
 			return cmp.Compare(b.State(), a.State())
+		case "LAG":
+			return cmp.Compare(lag(b), lag(a))
 		}
 		return 0
 	})
@@ -129,6 +133,13 @@ func (f *frame) shownPartitions() []partitionRow {
 		slices.Reverse(rows)
 	}
 	return rows
+}
+
+func lag(p partitionRow) int64 {
+	if p.Lag == nil {
+		return -1
+	}
+	return *p.Lag
 }
 
 // written is when a partition's checkpoint was, long ago if there is none.
@@ -243,6 +254,10 @@ func (f *frame) hint(ink screen.Ink) string {
 		}
 		return " only " + strings.Join(words, ", ") + ink.Faint("  (esc: all)")
 	}
+	if f.unasked != nil {
+		first, _, _ := strings.Cut(f.unasked.Error(), "\n")
+		return " " + ink.Strong("the stream does not tell: "+first)
+	}
 	return " " + ink.Strong(f.summary.Notes())
 }
 
@@ -261,6 +276,10 @@ func (f *frame) partitionGrid(width, room int, ink screen.Ink) []string {
 		{Head: "PARTITION"}, {Head: "OWNER"}, {Head: "SINCE", Right: true}, {Head: "SEQUENCE", Right: true},
 		{Head: "RATE", Right: true}, {Head: "AGE", Right: true}, {Head: "STATE"}, {Head: "WHY"},
 	})
+	const before = 4 // the lag stands behind the sequence number
+	if f.asked {
+		columns = slices.Insert(columns, before, f.heads([]screen.Column{{Head: "LAG", Right: true}})...)
+	}
 	all := f.shownPartitions()
 	rows := make([][]string, len(all))
 	for i, p := range all {
@@ -272,6 +291,9 @@ func (f *frame) partitionGrid(width, room int, ink screen.Ink) []string {
 		rows[i] = []string{
 			p.ID, ink.Name(p.OwnerID, cmp.Or(p.OwnerID, "-")), inspect.Ago(f.at, p.Since), sequence, rate, age,
 			p.State(), ink.Faint(p.Moved()),
+		}
+		if f.asked {
+			rows[i] = slices.Insert(rows[i], before, p.LagText())
 		}
 	}
 	return f.choose(columns, rows, width, room, ink)

@@ -64,6 +64,7 @@ func TestFrames(t *testing.T) {
 		"by-rate":         func(f *frame) { f.sort[partitions], f.chosen = 3, 28 },
 		"members":         func(f *frame) { f.view = members },
 		"changes":         func(f *frame) { f.view = changes },
+		"by-lag":          func(f *frame) { f.asked, f.sort[partitions] = true, 6; f.lag() },
 		"filtered":        func(f *frame) { f.filter, f.typing = "unowned", true },
 		"of-one-member":   func(f *frame) { f.owner, f.chosen = "pod-10", 2 },
 		"partition":       func(f *frame) { f.detail = &detail{partition: "7"} },
@@ -75,6 +76,15 @@ func TestFrames(t *testing.T) {
 	}
 	golden.Require(t, "partitions-120x40.txt", sampleFrame().render(120, 40, screen.Ink{})+"\n")
 	golden.Require(t, "partitions-50x12.txt", sampleFrame().render(50, 12, screen.Ink{})+"\n")
+}
+
+// lag has the stream tell of all partitions but one.
+func (f *frame) lag() {
+	for i := range f.partitions {
+		if behind := int64(i * i); i != 9 {
+			f.partitions[i].Lag = &behind
+		}
+	}
 }
 
 func details(at time.Time) *detail {

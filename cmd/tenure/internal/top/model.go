@@ -17,27 +17,26 @@ const redraw = 250 * time.Millisecond
 // remembered is how many changes are kept.
 const remembered = 1000
 
-// source is where a group is looked at.
-type source struct {
-	store  *etcdstore.Store
-	mirror *etcdstore.Mirror
-}
-
 // model is the view as Bubble Tea drives it.
 type model struct {
-	source
+	Config
 
 	ctx           context.Context
 	quit          func()
-	colours       bool
 	width, height int
 	rates         rates
+	lags          map[string]*int64
 	before        *etcdstore.Snapshot
 	frame         frame
 }
 
 type (
-	tickMsg  struct{}
+	tickMsg struct{}
+	lagsMsg struct {
+		lags map[string]*int64
+		err  error
+	}
+	askMsg   struct{}
 	movesMsg struct {
 		partition string
 		moves     []etcdstore.Move
@@ -51,12 +50,27 @@ func tick() tea.Cmd { return tea.Tick(redraw, func(time.Time) tea.Msg { return t
 // Init begins to draw.
 func (m *model) Init() tea.Cmd {
 	m.refresh(time.Now())
-	return tick()
+	return tea.Batch(tick(), m.ask())
+}
+
+// askEvery is how long after an answer the stream is asked again.
+const askEvery = 10 * time.Second
+
+// ask asks the stream how many events partitions are behind.
+func (m *model) ask() tea.Cmd {
+	if m.Lags == nil {
+		return nil
+	}
+	s := m.Mirror.Snapshot()
+	return func() tea.Msg {
+		lags, err := m.Lags(m.ctx, s)
+		return lagsMsg{lags, err}
+	}
 }
 
 // refresh takes in what etcd has told.
 func (m *model) refresh(now time.Time) {
-	s := m.mirror.Snapshot()
+	s := m.Mirror.Snapshot()
 	m.rates.take(s, now)
 	f := &m.frame
 	f.at = now
@@ -72,6 +86,7 @@ func (m *model) refresh(now time.Time) {
 	f.rate, f.partitions, f.members = 0, f.partitions[:0], f.members[:0]
 	byOwner := make(map[string]float64)
 	for _, p := range inspect.Partitions(s) {
+		p.Lag = m.lags[p.ID]
 		row := partitionRow{Partition: p}
 		row.rate, row.rated = m.rates.of(p.ID)
 		f.rate += row.rate
@@ -90,6 +105,11 @@ func (m *model) Update(message tea.Msg) (tea.Model, tea.Cmd) { //nolint:ireturn 
 	case tickMsg:
 		m.refresh(time.Now())
 		return m, tick()
+	case askMsg:
+		return m, m.ask()
+	case lagsMsg:
+		m.lags, m.frame.asked, m.frame.unasked = msg.lags, true, msg.err
+		return m, tea.Tick(askEvery, func(time.Time) tea.Msg { return askMsg{} })
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
 	case movesMsg:
@@ -187,11 +207,11 @@ func (m *model) open() tea.Cmd {
 	case partitions:
 		id := f.shownPartitions()[f.chosen].ID
 		f.detail = &detail{partition: id}
-		group := m.mirror.Snapshot().Group
+		group := m.Mirror.Snapshot().Group
 		return func() tea.Msg {
 			bounded, cancel := context.WithTimeout(m.ctx, 10*time.Second)
 			defer cancel()
-			moves, since, err := m.store.ListMoves(bounded, group, id)
+			moves, since, err := m.Store.ListMoves(bounded, group, id)
 			return movesMsg{id, moves, since, err}
 		}
 	case changes, views:
@@ -202,7 +222,7 @@ func (m *model) open() tea.Cmd {
 // View draws.
 func (m *model) View() tea.View {
 	var ink screen.Ink
-	if m.colours {
+	if m.Colours {
 		ink.Names = []string{}
 		for _, member := range m.frame.members {
 			ink.Names = append(ink.Names, member.OwnerID)
