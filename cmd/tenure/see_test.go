@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -146,6 +147,31 @@ func TestWhatIsNotThereIsNamed(t *testing.T) {
 	after, err := s.client.Get(t.Context(), "x")
 	require.NoError(t, err)
 	require.Equal(t, before.Header.Revision, after.Header.Revision)
+}
+
+// A shell is offered the names that there are, and nothing where etcd cannot be asked.
+func TestNamesAreCompleted(t *testing.T) {
+	s := see(t)
+	for args, want := range map[string]string{
+		"partition show |":                        "local/orders/billing ns.servicebus.windows.net/orders/$default",
+		"top |":                                   "local/orders/billing ns.servicebus.windows.net/orders/$default",
+		"partition pause orders/billing |":        "0 1 2 3 4 10 11",
+		"partition pause orders/billing 2 10 |":   "0 1 3 4 11",
+		"member drain orders/billing |":           "3ad0f4f2-the-sdks pod-2 pod-3 pod-10",
+		"checkpoint reset orders/billing --all |": "0 1 2 3 4 10 11",
+		"partition list orders/billing |":         "",
+		"member drain orders/nobody |":            "",
+	} {
+		words := append(strings.Fields(strings.TrimSuffix(args, "|")), "")
+		words = slices.Insert(words, 1, "--endpoints", s.endpoints)
+		r := command(t, nil, append([]string{"__complete"}, words...)...)
+		r.require(t, exitOK)
+		lines := strings.Split(strings.TrimSpace(r.stdout), "\n")
+		require.Equal(t, want, strings.Join(lines[:len(lines)-1], " "), args)
+	}
+	r := command(t, nil, "__complete", "top", "--endpoints", "localhost:1", "--dial-timeout", "100ms", "")
+	r.require(t, exitOK)
+	require.Equal(t, ":36\n", r.stdout, "nothing but what a shell is to do with it")
 }
 
 // Every change is a line, as it comes, until a signal ends it.

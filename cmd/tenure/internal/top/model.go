@@ -11,8 +11,12 @@ import (
 	"github.com/tenure-go/tenure/etcdstore"
 )
 
-// redraw is how often what etcd has told is drawn.
-const redraw = 250 * time.Millisecond
+// redraw is how often what etcd has told is drawn. Where that takes long, since the group is large, it is drawn less
+// often, so that it costs no more than a tenth of a processor.
+const (
+	redraw    = 250 * time.Millisecond
+	redrawFor = 10 // times as long as drawing takes
+)
 
 // remembered is how many changes are kept.
 const remembered = 1000
@@ -45,12 +49,15 @@ type (
 	}
 )
 
-func tick() tea.Cmd { return tea.Tick(redraw, func(time.Time) tea.Msg { return tickMsg{} }) }
+// tick draws again, when that has just taken so long.
+func tick(took time.Duration) tea.Cmd {
+	return tea.Tick(max(redraw, redrawFor*took), func(time.Time) tea.Msg { return tickMsg{} })
+}
 
 // Init begins to draw.
 func (m *model) Init() tea.Cmd {
 	m.refresh(time.Now())
-	return tea.Batch(tick(), m.ask())
+	return tea.Batch(tick(0), m.ask())
 }
 
 // askEvery is how long after an answer the stream is asked again.
@@ -103,8 +110,9 @@ func (m *model) refresh(now time.Time) {
 func (m *model) Update(message tea.Msg) (tea.Model, tea.Cmd) { //nolint:ireturn // That is bubbletea's interface.
 	switch msg := message.(type) {
 	case tickMsg:
-		m.refresh(time.Now())
-		return m, tick()
+		began := time.Now()
+		m.refresh(began)
+		return m, tick(time.Since(began))
 	case askMsg:
 		return m, m.ask()
 	case lagsMsg:
@@ -219,16 +227,21 @@ func (m *model) open() tea.Cmd {
 	return nil
 }
 
-// View draws.
-func (m *model) View() tea.View {
+// ink gives each member its colour.
+func (m *model) ink() screen.Ink {
 	var ink screen.Ink
 	if m.Colours {
-		ink.Names = []string{}
-		for _, member := range m.frame.members {
-			ink.Names = append(ink.Names, member.OwnerID)
+		ink.Names = make([]string, len(m.frame.members))
+		for i, member := range m.frame.members {
+			ink.Names[i] = member.OwnerID
 		}
 	}
-	v := tea.NewView(m.frame.render(m.width, m.height, ink))
+	return ink
+}
+
+// View draws.
+func (m *model) View() tea.View {
+	v := tea.NewView(m.frame.render(m.width, m.height, m.ink()))
 	v.AltScreen = true
 	v.WindowTitle = "tenure top " + m.frame.summary.Group
 	return v
