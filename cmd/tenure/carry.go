@@ -61,14 +61,7 @@ func (a *app) importCheckpoints(ctx context.Context, f *rewriteFlags, groupText,
 			What: name + " is no file of this group's checkpoints, and nothing was done",
 			Do:   "Write them with: tenure checkpoint export. Those of another group need --any-group."}
 	}
-	return a.withReader(ctx, func(store *etcdstore.Store) error {
-		bounded, cancel := context.WithTimeout(ctx, readLimit)
-		defer cancel()
-		mirror, err := store.Watch(bounded, group, &etcdstore.WatchOptions{Checkpoints: true})
-		if err != nil {
-			return fmt.Errorf("read the group: %w", err)
-		}
-		defer mirror.Close()
+	return a.withMirror(ctx, groupText, func(store *etcdstore.Store, mirror *etcdstore.Mirror) error {
 		s := &steering{a, ctx, &steerFlags{}, store, mirror, group}
 		return s.rewrite(f, mirror.Snapshot(), wanted)
 	})

@@ -90,6 +90,18 @@ const readLimit = time.Minute
 func (a *app) withGroup(
 	ctx context.Context, text string, work func(*etcdstore.Store, *etcdstore.Mirror) error,
 ) error {
+	return a.withMirror(ctx, text, func(store *etcdstore.Store, mirror *etcdstore.Mirror) error {
+		if s := mirror.Snapshot(); isEmpty(s) {
+			return a.unknownGroup(ctx, store, s)
+		}
+		return work(store, mirror)
+	})
+}
+
+// withMirror follows a group that there need not be.
+func (a *app) withMirror(
+	ctx context.Context, text string, work func(*etcdstore.Store, *etcdstore.Mirror) error,
+) error {
 	group, err := readGroup(text)
 	if err != nil {
 		return err
@@ -102,9 +114,6 @@ func (a *app) withGroup(
 			return fmt.Errorf("read the group: %w", err)
 		}
 		defer mirror.Close()
-		if s := mirror.Snapshot(); isEmpty(s) {
-			return a.unknownGroup(bounded, store, s)
-		}
 		return work(store, mirror)
 	})
 }
@@ -122,7 +131,9 @@ func isEmpty(s *etcdstore.Snapshot) bool {
 }
 
 func (a *app) unknownGroup(ctx context.Context, store *etcdstore.Store, s *etcdstore.Snapshot) error {
-	groups, err := store.ListGroups(ctx)
+	bounded, cancel := context.WithTimeout(ctx, readLimit)
+	defer cancel()
+	groups, err := store.ListGroups(bounded)
 	if err != nil {
 		return fmt.Errorf("list the groups: %w", err)
 	}
