@@ -41,7 +41,9 @@ func secure(t *testing.T) *secured {
 			cfg.ListenClientUrls[i].Scheme = "https"
 		}
 	})
-	s.fleet = &fleet{t: t, endpoints: strings.Join(etcd.Endpoints(), ","), beats: t.TempDir(), ids: []string{"0", "1", "2"}}
+	s.fleet = &fleet{
+		t: t, endpoints: strings.Join(etcd.Endpoints(), ","), beats: t.TempDir(), ids: []string{"0", "1", "2"},
+	}
 	client := s.client("")
 	ctx := t.Context()
 	user := func(name, prefix string) {

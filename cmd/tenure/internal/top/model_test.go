@@ -15,7 +15,7 @@ import (
 )
 
 // newModel looks at a group of that many partitions with checkpoints.
-func newModel(tb testing.TB, partitions int) (*model, *etcdstore.Store, etcdstore.Group) {
+func newModel(tb testing.TB, partitions int) *model {
 	tb.Helper()
 	client := etcdtest.Start(tb, etcdtest.Defaults).Client(tb)
 	store, err := etcdstore.New(client, nil, nil)
@@ -34,13 +34,13 @@ func newModel(tb testing.TB, partitions int) (*model, *etcdstore.Store, etcdstor
 		time.Millisecond)
 	m := &model{Config: Config{Store: store, Mirror: mirror}, ctx: tb.Context(), quit: func() {}}
 	m.Update(tea.WindowSizeMsg{Width: 80, Height: 24})
-	return m, store, group
+	return m
 }
 
 // Keys choose, sort, filter and open, and never more than there is.
 func TestKeys(t *testing.T) {
 	t.Parallel()
-	m, _, _ := newModel(t, 30)
+	m := newModel(t, 30)
 	m.refresh(time.Now())
 	press := func(keys ...string) string {
 		for _, key := range keys {
@@ -81,7 +81,8 @@ func TestRates(t *testing.T) {
 	var r rates
 	at := time.Now()
 	look := func(after time.Duration, sequence int64) {
-		r.take(&etcdstore.Snapshot{Checkpoints: map[string]etcdstore.Checkpoint{"0": {SequenceNumber: &sequence}}}, at.Add(after))
+		checkpoints := map[string]etcdstore.Checkpoint{"0": {SequenceNumber: &sequence}}
+		r.take(&etcdstore.Snapshot{Checkpoints: checkpoints}, at.Add(after))
 	}
 	look(0, 100)
 	_, known := r.of("0")
@@ -105,7 +106,7 @@ func TestRates(t *testing.T) {
 
 // BenchmarkRefresh takes in and draws a large group.
 func BenchmarkRefresh(b *testing.B) {
-	m, _, _ := newModel(b, 10_000)
+	m := newModel(b, 10_000)
 	for b.Loop() {
 		m.refresh(time.Now())
 		if text := m.frame.render(80, 24, m.ink()); !strings.Contains(text, "10,000 partitions") {
