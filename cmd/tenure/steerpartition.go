@@ -200,8 +200,12 @@ func (s *steering) release(partitions []string) error {
 	}
 	after := s.mirror.Snapshot()
 	for _, id := range partitions {
-		if err := s.sayf("partition %s: %s -> %s", id, orNobody(snapshot.Ownerships[id].OwnerID),
-			orNobody(after.Ownerships[id].OwnerID)); err != nil {
+		from, to := orNobody(snapshot.Ownerships[id].OwnerID), orNobody(after.Ownerships[id].OwnerID)
+		text := from + " -> " + to
+		if from == to {
+			text = to + " has it again, anew" // there is no other, or each other one is passed over as well
+		}
+		if err := s.sayf("partition %s: %s", id, text); err != nil {
 			return err
 		}
 	}

@@ -28,6 +28,7 @@ func (e *examination) members(ctx context.Context) {
 			continue
 		}
 		leaders[status.Leader] = true
+		e.term = max(e.term, status.RaftTerm)
 		e.member(endpoint, status)
 	}
 	if len(leaders) > 1 || leaders[0] {
@@ -165,6 +166,23 @@ func (e *examination) transactions(ctx context.Context) {
 			continue
 		}
 		return // another failure has been seen by the other findings
+	}
+}
+
+// elections looks whether there is another leader by now. Terms only ever rise, by one or a few with each election.
+func (e *examination) elections(ctx context.Context) {
+	bounded, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	answer, err := e.Client.Get(bounded, e.Prefix+"/", clientv3.WithCountOnly())
+	switch {
+	case err != nil:
+		return // it has been said that reads fail
+	case answer.Header.RaftTerm > e.term:
+		e.found(Warning, "leader", fmt.Sprintf("etcd has had an election meanwhile: term %d became %d", e.term,
+			answer.Header.RaftTerm), "Elections come of members that stop, of slow disks and of networks that lose heartbeats: "+
+			"see etcd_server_leader_changes_seen_total. Leases live on, and renewals that were under way are repeated.")
+	default:
+		e.found(OK, "leader", fmt.Sprintf("the same one meanwhile; term %d, which each election raises", e.term), "")
 	}
 }
 

@@ -50,6 +50,7 @@ type examination struct {
 	Config
 
 	findings []Finding
+	term     uint64 // of Raft, when members were asked
 }
 
 // Examine looks at everything, and returns what it has found in that order.
@@ -59,6 +60,7 @@ func Examine(ctx context.Context, config Config) []Finding {
 	e.latency(ctx)
 	e.leases(ctx)
 	e.transactions(ctx)
+	e.elections(ctx)
 	if e.permissions(ctx) {
 		e.groups(ctx)
 	}
