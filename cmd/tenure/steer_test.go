@@ -128,6 +128,9 @@ func TestAStuckPartitionIsTakenAway(t *testing.T) {
 	r = f.operate("partition release orders/billing 0 --now")
 	r.require(t, exitOK)
 	require.Contains(t, r.stdout, "partition 0: a -> b\n")
+	r = f.operate("partition release orders/billing 0 --now") // when a is drained and passed over
+	r.require(t, exitOK)
+	require.Contains(t, r.stdout, "partition 0: b has it again, anew\n")
 	require.Eventually(t, func() bool {
 		beats := f.read("0")
 		return beats[len(beats)-1].fence != beats[0].fence

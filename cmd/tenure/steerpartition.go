@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -202,8 +203,11 @@ func (s *steering) release(partitions []string) error {
 	for _, id := range partitions {
 		from, to := orNobody(snapshot.Ownerships[id].OwnerID), orNobody(after.Ownerships[id].OwnerID)
 		text := from + " -> " + to
-		if from == to {
-			text = to + " has it again, anew" // there is no other, or each other one is passed over as well
+		switch {
+		case !slices.Contains(owned, id):
+			text = "nobody has had it"
+		case from == to: // there is no other, or each other one is passed over as well
+			text = to + " has it again, anew"
 		}
 		if err := s.sayf("partition %s: %s", id, text); err != nil {
 			return err
