@@ -20,6 +20,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/tenure-go/tenure/internal/etcdtest"
 	"github.com/tenure-go/tenure/internal/faultproxy"
@@ -171,7 +172,10 @@ type tally struct {
 	flying, peak   int
 }
 
-type tallied struct{ copies, applied int }
+type tallied struct {
+	copies, applied int
+	texts           int // how often the identifier stands in copies that were sent
+}
 
 func newTally() *tally {
 	return &tally{counts: map[string]tallied{}, changed: make(chan struct{})}
@@ -255,9 +259,11 @@ func (c *tally) hooks() (before, after func(*pb.TxnRequest)) {
 func (c *tally) sent(req *pb.TxnRequest) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	encoded, _ := proto.Marshal(req) // It has come from a client, which encodes it too.
 	for id := range idsIn(req) {
 		counted := c.counts[id]
 		counted.copies++
+		counted.texts += bytes.Count(encoded, quoted(id))
 		c.counts[id] = counted
 	}
 	c.announce()
@@ -304,12 +310,16 @@ func (c *tally) wait(t *testing.T, what string, done func(map[string]tallied) bo
 	}
 }
 
-// awaitCopies waits until every copy that was sent of those identifiers has been counted.
-func (c *tally) awaitCopies(t *testing.T, sent *tally, ids []string) {
+// awaitCopies waits until every copy that was sent of those identifiers, and that the road has carried, has been
+// counted. A client that is slow may just have begun to send a second copy on a connection when that is lost: it never
+// arrives anywhere.
+func (c *tally) awaitCopies(t *testing.T, sent *tally, r *road, ids []string) {
 	t.Helper()
 	c.wait(t, "late copies", func(map[string]tallied) bool {
 		for _, id := range ids {
-			if c.counts[id].copies < sent.of([]string{id}).copies {
+			of := sent.of([]string{id})
+			lost := max(0, of.texts-r.texts(id)) / max(1, of.texts/max(1, of.copies))
+			if c.counts[id].copies < of.copies-lost {
 				return false
 			}
 		}
@@ -335,6 +345,7 @@ func (c *tally) of(ids []string) (sum tallied) {
 	for _, id := range ids {
 		sum.copies += c.counts[id].copies
 		sum.applied += c.counts[id].applied
+		sum.texts += c.counts[id].texts
 	}
 	return sum
 }
@@ -411,6 +422,7 @@ type road struct {
 	first   *roadConn
 	arrived chan struct{} // closed and replaced when the first connection has carried more
 	carried []byte        // what it carried since the proxy was cut
+	past    []byte        // what others have carried
 }
 
 // roadConn is a connection that can be lost to the client without its other end being told.
@@ -451,7 +463,11 @@ func (r *road) dial(ctx context.Context, _ string) (net.Conn, error) {
 	defer r.mu.Unlock()
 	var dialer net.Dialer
 	if r.first != nil {
-		return dialer.DialContext(ctx, "tcp", r.direct)
+		conn, err := dialer.DialContext(ctx, "tcp", r.direct)
+		if err != nil {
+			return nil, err
+		}
+		return &directConn{conn, r}, nil
 	}
 	conn, err := dialer.DialContext(ctx, "tcp", r.proxy.Addr())
 	if err != nil {
@@ -469,9 +485,13 @@ func (r *road) cut() {
 	r.proxy.CutToServer()
 }
 
-// await waits until the requests with those texts are on their way as a whole.
-func (r *road) await(t *testing.T, texts []string) {
+// await waits until the requests with those identifiers are on their way as a whole.
+func (r *road) await(t *testing.T, ids []string) {
 	t.Helper()
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = string(quoted(id))
+	}
 	r.awaitText(t, texts)
 	// A frame is written whole before the next: once this one is there, so are those before it.
 	ctx, cancel := context.WithCancel(t.Context())
@@ -554,6 +574,31 @@ func (c *roadConn) Write(b []byte) (int, error) {
 	c.road.carried = append(c.road.carried, b[:n]...)
 	close(c.road.arrived)
 	c.road.arrived = make(chan struct{})
+	return n, err
+}
+
+// texts returns how often an identifier was carried since the cut.
+func (r *road) texts(id string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return bytes.Count(r.carried, quoted(id)) + bytes.Count(r.past, quoted(id))
+}
+
+// quoted is an identifier as it stands in a record: others begin like it.
+func quoted(id string) []byte { return []byte(`"` + id + `"`) }
+
+// directConn is a connection that is made after the first.
+type directConn struct {
+	net.Conn
+
+	road *road
+}
+
+func (c *directConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.road.mu.Lock()
+	defer c.road.mu.Unlock()
+	c.road.past = append(c.road.past, b[:n]...)
 	return n, err
 }
 

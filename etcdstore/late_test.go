@@ -189,7 +189,7 @@ func (l *lateClaims) deliver(t *testing.T) (landed int) {
 	require.NoError(t, err)
 	l.from = resp.Header.Revision + 1
 	l.road.deliver()
-	l.reached.awaitCopies(t, l.sent, l.first)
+	l.reached.awaitCopies(t, l.sent, l.road, l.first)
 	after := l.reached.of(l.first)
 	require.GreaterOrEqual(t, after.copies-before.copies, len(l.first))
 	landed = after.applied - before.applied
@@ -339,7 +339,7 @@ func TestLateCheckpoints(t *testing.T) { //nolint:gocognit // one story, told in
 			require.Equal(t, writes, second.applied, "the second copies")
 
 			road.deliver()
-			reached.awaitCopies(t, sent, late)
+			reached.awaitCopies(t, sent, road, late)
 			fmt.Printf("%s: %d of %d late copies arrived\n", t.Name(), reached.of(late).copies-second.copies, writes)
 			require.GreaterOrEqual(t, reached.of(late).copies-second.copies, writes)
 			require.Equal(t, writes, reached.of(late).applied, "no late copy was applied")

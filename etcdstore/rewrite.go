@@ -44,12 +44,14 @@ type RewriteOptions struct {
 }
 
 // RewriteCheckpoints sets checkpoints by hand, also back, as long as nothing has become of their partitions since the
-// snapshot by which that was decided. One with neither a sequence number nor an offset is deleted. They are rewritten
-// in batches, each as a whole or not at all, in the order given: those before the first that failed are done.
+// snapshot by which that was decided: nobody has claimed them or written their checkpoints, and those that are taken
+// away are still under the same claim, whatever its owner has written since. One with neither a sequence number nor an
+// offset is deleted. They are rewritten in batches, each as a whole or not at all, in the order given: those before the
+// first that failed are done.
 //
-// Errors: [ErrInvalidArgument] and [ErrOwned] before anything is sent; [ErrCheckpointConflict] if a partition was
-// claimed, or its checkpoint written, since the snapshot: its batch has changed nothing; [ErrClosed]; ctx's error, with
-// [ErrOutcomeUnknown] if a batch may have been or may yet be applied; [lease.ErrPermissionDenied].
+// Errors: [ErrInvalidArgument] and [ErrOwned] before anything is sent; [ErrCheckpointConflict] if something has become
+// of a partition since the snapshot: its batch has changed nothing; [ErrClosed]; ctx's error, with [ErrOutcomeUnknown]
+// if a batch may have been or may yet be applied; [lease.ErrPermissionDenied].
 func (s *Store) RewriteCheckpoints(
 	ctx context.Context, since *Snapshot, checkpoints []Checkpoint, options *RewriteOptions,
 ) error {
@@ -131,8 +133,9 @@ func (s *Store) checkRewrites(since *Snapshot, checkpoints []Checkpoint, options
 	return nil
 }
 
-// rewriteBatch rewrites checkpoints in one transaction. What a partition's records must not be is newer than the
-// snapshot; that they have gone does no harm.
+// rewriteBatch rewrites checkpoints in one transaction. Where somebody owns the partition the ownership must be the one
+// that was seen, and it is deleted: that alone keeps its owner from writing, and a late copy of this from being applied
+// again. Elsewhere the records must be no newer than the snapshot; that they have gone does no harm.
 func (s *Store) rewriteBatch(ctx context.Context, since *Snapshot, batch []Checkpoint) error {
 	var compares []clientv3.Cmp
 	var then, otherwise []clientv3.Op
@@ -140,9 +143,14 @@ func (s *Store) rewriteBatch(ctx context.Context, since *Snapshot, batch []Check
 	for i, c := range batch {
 		ownership := s.keys.key(c.Group, kindOwnership, c.PartitionID)
 		checkpoint := s.keys.key(c.Group, kindCheckpoint, c.PartitionID)
-		for _, key := range []string{ownership, checkpoint} {
-			compares = append(compares, clientv3.Compare(clientv3.ModRevision(key), "<", since.Revision+1))
-			otherwise = append(otherwise, clientv3.OpGet(key))
+		otherwise = append(otherwise, clientv3.OpGet(ownership), clientv3.OpGet(checkpoint))
+		if o := since.Ownerships[c.PartitionID]; o.OwnerID != "" {
+			etag, _ := parseETag(o.ETag)
+			compares = append(compares, unchanged(ownership, etag))
+		} else {
+			for _, key := range []string{ownership, checkpoint} {
+				compares = append(compares, clientv3.Compare(clientv3.ModRevision(key), "<", since.Revision+1))
+			}
 		}
 		then = append(then, clientv3.OpDelete(ownership))
 		if c.SequenceNumber == nil && c.Offset == nil {
@@ -160,16 +168,21 @@ func (s *Store) rewriteBatch(ctx context.Context, since *Snapshot, batch []Check
 	err = ErrCheckpointConflict // if what was there has gone since
 	for i, c := range batch {
 		ownership, checkpoint := rangeOne(answer.Responses[2*i]), rangeOne(answer.Responses[2*i+1])
-		switch {
-		case checkpoint != nil && checkpoint.ModRevision > since.Revision:
-			if found, bad := decodeCheckpoint(checkpoint.Value); bad == nil && ids[i] != "" && found.WriteID == ids[i] {
+		if checkpoint != nil && ids[i] != "" {
+			if found, bad := decodeCheckpoint(checkpoint.Value); bad == nil && found.WriteID == ids[i] {
 				return nil // an earlier copy of this batch has been applied
 			}
-			err = fmt.Errorf("%w: partition %s, at revision %d", ErrCheckpointConflict, quote(c.PartitionID),
-				checkpoint.ModRevision)
+		}
+		conflict := func(what string, revision int64) {
+			err = fmt.Errorf("%w: partition %s %s at revision %d", ErrCheckpointConflict, quote(c.PartitionID), what, revision)
+		}
+		switch owned := since.Ownerships[c.PartitionID].OwnerID != ""; {
 		case ownership != nil && ownership.ModRevision > since.Revision:
-			err = fmt.Errorf("%w: partition %s was claimed at revision %d", ErrCheckpointConflict, quote(c.PartitionID),
-				ownership.ModRevision)
+			conflict("was claimed", ownership.ModRevision)
+		case owned && ownership == nil:
+			conflict("is owned no longer, as was found", answer.Header.Revision)
+		case !owned && checkpoint != nil && checkpoint.ModRevision > since.Revision:
+			conflict("has another checkpoint", checkpoint.ModRevision)
 		}
 	}
 	return unknownIf(answer.repeated, err)

@@ -105,19 +105,27 @@ func TestARewriteOfWhatHasChangedSinceIsRefused(t *testing.T) {
 	t.Parallel()
 	r := newRewriting(t, 3)
 	looked := r.mirror.Snapshot()
-	require.NoError(t, r.owner.UpdateCheckpoint(soon(t), r.at(0, 101), &UpdateOptions{Fence: &r.owned}))
-	takeAway := &RewriteOptions{TakeAway: true}
-	err := r.looking.RewriteCheckpoints(soon(t), looked, []Checkpoint{r.at(2, 1), r.at(0, 1)}, takeAway)
+	require.NoError(t, r.looking.UpdateCheckpoint(soon(t), r.at(1, 101), nil))
+	err := r.looking.RewriteCheckpoints(soon(t), looked, []Checkpoint{r.at(2, 1), r.at(1, 1)}, nil)
 	require.ErrorIs(t, err, ErrCheckpointConflict)
 	require.ErrorContains(t, err, `0 of 2 checkpoints were rewritten`)
-	require.ErrorContains(t, err, `partition "0"`)
+	require.ErrorContains(t, err, `partition "1" has another checkpoint at revision`)
 
+	takeAway := &RewriteOptions{TakeAway: true}
+	require.NoError(t, r.owner.UpdateCheckpoint(soon(t), r.at(0, 101), &UpdateOptions{Fence: &r.owned}))
+	require.NoError(t, r.looking.RewriteCheckpoints(soon(t), looked, []Checkpoint{r.at(0, 1)}, takeAway),
+		"an owner that goes on writing does not keep it from being taken away")
+	err = r.looking.RewriteCheckpoints(soon(t), looked, []Checkpoint{r.at(2, 1), r.at(0, 2)}, takeAway)
+	require.ErrorIs(t, err, ErrCheckpointConflict, "but only once")
+	require.ErrorContains(t, err, `partition "0" is owned no longer`)
+
+	looked = awaitMirror(t, r.mirror, func(s *Snapshot) bool { return len(s.Ownerships) == 0 })
 	_, err = r.owner.ClaimOwnership(soon(t), []Ownership{{Group: r.group, PartitionID: "1", OwnerID: "a"}}, nil)
 	require.NoError(t, err)
 	err = r.looking.RewriteCheckpoints(soon(t), looked, []Checkpoint{r.at(2, 1), r.at(1, 1)}, nil)
 	require.ErrorIs(t, err, ErrCheckpointConflict)
 	require.ErrorContains(t, err, `partition "1" was claimed at revision`)
-	require.Equal(t, map[string]int64{"0": 101, "1": 100, "2": 100}, r.stored(), "nothing of either has changed")
+	require.Equal(t, map[string]int64{"0": 1, "1": 101, "2": 100}, r.stored(), "nothing else has changed")
 
 	require.NoError(t, r.owner.Release(soon(t), r.owner.Held(r.group)...))
 	require.NoError(t, r.looking.RewriteCheckpoints(soon(t), looked, []Checkpoint{r.at(2, 1), r.at(1, 1)}, nil),
