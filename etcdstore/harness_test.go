@@ -190,7 +190,9 @@ func (c *tally) onServer(cfg *embed.Config) {
 				return handler(ctx, req)
 			}
 			done := c.begin()
-			resp, err := handler(ctx, req)
+			// To the end, although a client on a busy machine may have given this copy up: it is applied all the same, and
+			// would not be counted.
+			resp, err := handler(context.WithoutCancel(ctx), req)
 			answer, _ := resp.(*pb.TxnResponse)
 			done(txn, answer, err)
 			return resp, err
@@ -315,11 +317,19 @@ func (c *tally) wait(t *testing.T, what string, done func(map[string]tallied) bo
 // arrives anywhere.
 func (c *tally) awaitCopies(t *testing.T, sent *tally, r *road, ids []string) {
 	t.Helper()
+	var missing string
+	defer func() {
+		if t.Failed() {
+			t.Log(missing)
+		}
+	}()
 	c.wait(t, "late copies", func(map[string]tallied) bool {
 		for _, id := range ids {
 			of := sent.of([]string{id})
 			lost := max(0, of.texts-r.texts(id)) / max(1, of.texts/max(1, of.copies))
 			if c.counts[id].copies < of.copies-lost {
+				missing = fmt.Sprintf("%s: %+v were sent, it was carried %d times, %d are lost, and %+v have arrived",
+					id, of, r.texts(id), lost, c.counts[id])
 				return false
 			}
 		}
@@ -477,8 +487,12 @@ func (r *road) dial(ctx context.Context, _ string) (net.Conn, error) {
 	return r.first, nil
 }
 
-// cut stops the proxy: what is sent from now on is held by it.
-func (r *road) cut() {
+// cut stops the proxy: what is sent from now on is held by it. The stores that are given have patience with what they
+// send: one that gave a copy up on this connection would call it back.
+func (r *road) cut(stores ...*Store) {
+	for _, s := range stores {
+		s.latestAnswer.Store(int64(longestAttempt))
+	}
 	r.mu.Lock()
 	r.carried = nil
 	r.mu.Unlock()
