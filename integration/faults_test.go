@@ -258,7 +258,9 @@ func operatorActs() []fault {
 				key += name
 			}
 			return nil, key + " " + name + w.within(func(ctx context.Context) error {
-				_, err := w.client.Put(ctx, w.prefix+"control/"+key, fmt.Sprintf(value, name))
+				// One that comes late, after all was taken back, must not hold on.
+				_, err := w.client.Txn(ctx).If(w.stillSays()).Then(
+					clientv3.OpPut(w.prefix+"control/"+key, fmt.Sprintf(value, name))).Commit()
 				return err
 			})
 		}

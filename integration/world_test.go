@@ -45,6 +45,8 @@ type world struct {
 	offline map[string]bool            // clients that cannot be expected to do anything
 	revoked map[string][]time.Duration // when a member\'s lease was, by hand
 	woken   []time.Duration            // when a leader of etcd went on that had been paused
+
+	tookBack int64 // the revision at which all was taken back that operators had said
 }
 
 // active is a fault that has not been healed.
@@ -356,9 +358,26 @@ func (w *world) rest() (found proof.Violations) {
 	return found
 }
 
-// uncontrol takes back all that operators have said.
+// says is the key of what counts how often all was taken back that operators had said.
+func (w *world) says() string { return "/operators" + w.prefix }
+
+// stillSays holds as long as that has not happened again.
+func (w *world) stillSays() clientv3.Cmp {
+	return clientv3.Compare(clientv3.ModRevision(w.says()), "=", w.tookBack)
+}
+
+// uncontrol takes back all that operators have said, what is still on its way included.
 func (w *world) uncontrol() {
 	w.t.Helper()
+	require.Eventually(w.t, func() bool {
+		return w.try(func(ctx context.Context) error {
+			put, err := w.client.Put(ctx, w.says(), "")
+			if err == nil {
+				w.tookBack = put.Header.Revision
+			}
+			return err
+		}) == nil
+	}, patience, lookAgain)
 	for _, word := range []string{"cordon/", "drain/", "pin/", "pause/"} {
 		w.remove("control/" + word)
 	}
