@@ -142,7 +142,7 @@ func (p *partition) checkTrust() {
 			continue
 		}
 		another := p.changes[next]
-		if another.OwnerID == t.Member || p.wasRevoked(Overlap{t, &Tenure{Begin: another.Told}}) {
+		if another.OwnerID == t.Member || p.wasRevoked(Overlap{t, &Tenure{Begin: another.Told, Fence: another.Revision}}) {
 			continue
 		}
 		for _, r := range t.Events {
@@ -183,13 +183,15 @@ func Overlaps(tenures []*Tenure) (found []Overlap) {
 	return found
 }
 
-// wasRevoked reports whether the earlier member's lease may just have been revoked although it had been renewed, and
-// the member not have noticed yet.
+// wasRevoked reports whether the lease of whoever had claimed first may just have been revoked although it had been
+// renewed, and the member not have noticed yet. It may have been slow, and have begun its first event after the other.
 func (p *partition) wasRevoked(o Overlap) bool {
-	just := func(at time.Duration) bool {
-		return o.Earlier.Begin <= at && at <= o.Later.Begin && o.Later.Begin <= at+p.run.TTL
+	loser, winner := o.Earlier, o.Later
+	if winner.Fence < loser.Fence {
+		loser, winner = winner, loser
 	}
-	return slices.ContainsFunc(p.run.Revoked[o.Earlier.Member], just) || slices.ContainsFunc(p.run.Woken, just)
+	just := func(at time.Duration) bool { return at <= winner.Begin && winner.Begin <= at+p.run.TTL }
+	return slices.ContainsFunc(p.run.Revoked[loser.Member], just) || slices.ContainsFunc(p.run.Woken, just)
 }
 
 // Late returns the events that were begun when trust had ended.
@@ -237,6 +239,9 @@ func (p *partition) checkMoves() {
 		}
 		next := t.Finished.Sequence + 1
 		for _, later := range p.tenures[i+1:] {
+			if later.Fence < t.Fence {
+				continue // it was claimed before, and came late: what it may do then is looked at as an overlap
+			}
 			if first := later.Events[0].Sequence; first < next {
 				p.foundf(PlannedMoves, "%v had handled up to %d, and %v began with %d", t, next-1, later, first)
 			}

@@ -9,6 +9,38 @@ import (
 	"github.com/tenure-go/tenure/integration/internal/member"
 )
 
+// TestTheRevokedMayComeLate has a member begin its first event when another has begun already, since its own lease was
+// revoked before that.
+func TestTheRevokedMayComeLate(t *testing.T) {
+	t.Parallel()
+	handled := func(fence int64, began, sequence int64) member.Report {
+		at := time.Duration(began)
+		return member.Report{
+			Kind: member.Handled, Partition: "0", Fence: fence, Began: at, At: at + 5, Trusted: 1000, Sequence: sequence,
+		}
+	}
+	reports := map[string][]member.Report{
+		"a": {
+			handled(3, 50, 0), handled(3, 70, 1), {Kind: member.Finished, Partition: "0", Fence: 3, At: 80, Sequence: 1},
+			{Kind: member.Released, Partition: "0", Fence: 3, At: 81},
+		},
+		"b": {handled(1, 60, 0)},
+	}
+	check := func(run Run) (found []string) {
+		run.Partitions, run.Reports, run.TTL = []string{"0"}, reports, 100
+		_, violations := Check(run)
+		for _, v := range violations {
+			if v.Check == NoOverlap || v.Check == PlannedMoves {
+				found = append(found, v.Check)
+			}
+		}
+		return found
+	}
+	require.Empty(t, check(Run{Revoked: map[string][]time.Duration{"b": {40}}}))
+	require.Equal(t, []string{NoOverlap}, check(Run{Revoked: map[string][]time.Duration{"a": {40}}}), "it was not its lease")
+	require.Equal(t, []string{NoOverlap}, check(Run{}))
+}
+
 // TestTrustThatOutlivesAnOwnershipIsSeen has a member trust in what another owns, and give it up without being told.
 func TestTrustThatOutlivesAnOwnershipIsSeen(t *testing.T) {
 	t.Parallel()
