@@ -37,7 +37,8 @@ func TestTheRevokedMayComeLate(t *testing.T) {
 		return found
 	}
 	require.Empty(t, check(Run{Revoked: map[string][]time.Duration{"b": {40}}}))
-	require.Equal(t, []string{NoOverlap}, check(Run{Revoked: map[string][]time.Duration{"a": {40}}}), "it was not its lease")
+	require.Equal(t, []string{NoOverlap}, check(Run{Revoked: map[string][]time.Duration{"a": {40}}}),
+		"it was not its lease")
 	require.Equal(t, []string{NoOverlap}, check(Run{}))
 }
 
