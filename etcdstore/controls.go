@@ -60,6 +60,7 @@ const (
 // The words that begin a control's name, and what each is about.
 const (
 	controlPartitions = "partitions"
+	controlChanges    = "changes"      // of what operators want: see Store.alter
 	controlAvoid      = string(Avoid)  // <partition>/<owner id>
 	controlCordon     = string(Cordon) // <owner id>
 	controlDrain      = string(Drain)  // <owner id>

@@ -1,11 +1,17 @@
 package etcdstore
 
 import (
+	"bytes"
+	"context"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"google.golang.org/grpc"
 
 	"github.com/tenure-go/tenure/internal/etcdtest"
 )
@@ -59,6 +65,51 @@ func TestControlsAreSetAndTakenBack(t *testing.T) {
 		}
 		awaitMirror(t, mirror, func(s *Snapshot) bool { return len(of(&s.Controls, kind)) == 0 })
 	}
+}
+
+// TestALateControlDoesNotComeBack takes a control back while the network still holds the first copy of what set it, and
+// delivers that then.
+func TestALateControlDoesNotComeBack(t *testing.T) {
+	t.Parallel()
+	const reason = "late word"
+	arrived := make(chan struct{}, 8)
+	cluster := etcdtest.Start(t, func(cfg *embed.Config) {
+		cfg.GRPCAdditionalServerOptions = append(cfg.GRPCAdditionalServerOptions, grpc.ChainUnaryInterceptor(
+			func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+				txn, ok := req.(*pb.TxnRequest)
+				for _, op := range txn.GetSuccess() {
+					if ok && bytes.Contains(op.GetRequestPut().GetValue(), quoted(reason)) {
+						defer func() { arrived <- struct{}{} }()
+					}
+				}
+				return handler(context.WithoutCancel(ctx), req) // late copies are not called back
+			}))
+	})
+	group := testGroup(t)
+	other := startStore(t, cluster.Client(t), nil, nil)
+	require.NoError(t, other.RemoveControl(soon(t), group, Cordon, "a"))
+	road := newRoad(t, cluster)
+	s := startStore(t, road.client, nil, nil)
+	key := s.keys.key(group, kindControl, controlChanges)
+	latest, err := s.read(soon(t), key)
+	require.NoError(t, err)
+	require.Len(t, latest.Kvs, 1)
+	road.cut(s)
+	op := func(string) clientv3.Op {
+		return clientv3.OpPut(s.keys.key(group, kindControl, "cordon/a"), string(Control{Reason: reason}.encode()))
+	}
+	set := make(chan error, 1)
+	go func() { set <- s.alterAt(soon(t), key, latest.Kvs[0].ModRevision, []string{"a"}, op) }()
+	road.await(t, []string{reason})
+	road.lose()
+	require.NoError(t, <-set, "a second copy has set it")
+	<-arrived
+	require.NoError(t, other.RemoveControl(soon(t), group, Cordon, "a"))
+	road.deliver()
+	<-arrived
+	mirror, err := other.Watch(soon(t), group, nil)
+	require.NoError(t, err)
+	require.Empty(t, mirror.Snapshot().Controls.Cordoned)
 }
 
 func TestAControlExpires(t *testing.T) {

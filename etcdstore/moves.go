@@ -81,8 +81,10 @@ func (s *Store) movesSince(ctx context.Context, key string, from, to int64) ([]M
 				return nil, &compactedError{resp.CompactRevision}
 			case resp.Err() != nil:
 				return nil, resp.Err()
-			case resp.Header.GetRevision() == 0: // it has been closed: ctx has ended, or the client was closed
+			case ctx.Err() != nil:
 				return nil, context.Cause(ctx)
+			case resp.Header.GetRevision() == 0:
+				return nil, errors.New("the client was closed")
 			case resp.IsProgressNotify() && resp.Header.Revision >= to:
 				return moves, nil
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -136,5 +137,13 @@ func (s *Store) avoid(
 			return err
 		}
 	}
-	return s.change(ctx, partitions, func(id string) clientv3.Op { return ops[id] })
+	parts := make([]part, 0, len(ops))
+	for _, id := range slices.Sorted(maps.Keys(ops)) {
+		parts = append(parts, partOf([]clientv3.Op{ops[id]}))
+	}
+	failures := make([]error, len(parts))
+	for i, out := range s.settle(ctx, parts) {
+		failures[i] = out.err
+	}
+	return joinDistinct(failures)
 }

@@ -19,7 +19,8 @@ import (
 // grants, so that etcd itself removes it. The store sets SetAt.
 //
 // Errors: [ErrInvalidArgument] before anything is sent; [ErrClosed]; ctx's error, with [ErrOutcomeUnknown] if some may
-// have been or may yet be set; [lease.ErrPermissionDenied]. Setting it again does no harm.
+// have been set or may yet be, until controls of the group are next set or removed; [lease.ErrPermissionDenied];
+// [lease.ErrLeaseGone] if the time had run out before it could be set. Setting it again does no harm.
 func (s *Store) SetControl(
 	ctx context.Context, group Group, kind ControlKind, control Control, names ...string,
 ) error {
@@ -65,7 +66,7 @@ func (s *Store) SetControl(
 		control.OwnerID = ""
 	}
 	value := string(control.encode())
-	return s.change(ctx, names, func(name string) clientv3.Op {
+	return s.alter(ctx, group, names, func(name string) clientv3.Op {
 		if kind == Avoid {
 			return clientv3.OpPut(s.keys.key(group, kindControl, controlName(controlAvoid, name, avoided)), value, options...)
 		}
@@ -90,7 +91,7 @@ func (s *Store) RemoveControl(ctx context.Context, group Group, kind ControlKind
 		return err
 	}
 	defer leave()
-	return s.change(ctx, names, func(name string) clientv3.Op {
+	return s.alter(ctx, group, names, func(name string) clientv3.Op {
 		return clientv3.OpDelete(s.keys.key(group, kindControl, controlName(string(kind), name)))
 	})
 }
@@ -114,16 +115,65 @@ func (p *problems) kind(kind ControlKind, want string) {
 	p.all = append(p.all, &ArgumentError{Field: "kind", Value: string(kind), Want: want})
 }
 
-// change makes independent changes, many in a request. The error says which kinds of failures there were.
-func (s *Store) change(ctx context.Context, names []string, op func(name string) clientv3.Op) error {
+// alter changes controls by names, as many as fit in one transaction at a time. Each compares that no other change has
+// come since it was made up, by a record that every change puts anew: a copy that arrives late must not bring back
+// what was taken back meanwhile.
+func (s *Store) alter(ctx context.Context, group Group, names []string, op func(name string) clientv3.Op) error {
+	key := s.keys.key(group, kindControl, controlChanges)
+	latest, err := s.read(ctx, key)
+	if err != nil {
+		return err
+	}
+	var revision int64
+	if len(latest.Kvs) > 0 {
+		revision = latest.Kvs[0].ModRevision
+	}
+	return s.alterAt(ctx, key, revision, names, op)
+}
+
+// alterAt is alter for who has read the revision of the latest change.
+func (s *Store) alterAt(
+	ctx context.Context, key string, revision int64, names []string, op func(name string) clientv3.Op,
+) error {
 	names = slices.Compact(slices.Sorted(slices.Values(names))) // a transaction must not put a key twice
-	parts := make([]part, len(names))
-	for i, name := range names {
-		parts[i] = partOf([]clientv3.Op{op(name)})
+	for len(names) > 0 {
+		id := s.newID()
+		all := partOf([]clientv3.Op{clientv3.OpPut(key, string(encodeChange(id)))})
+		n := 0
+		for ; n < len(names) && (n == 0 || all.depth < int(s.limits.ops.Load()) && all.size < int(s.limits.bytes.Load())); n++ {
+			next := partOf([]clientv3.Op{op(names[n])})
+			all.then, all.depth, all.size = append(all.then, next.then...), all.depth+1, all.size+next.size
+		}
+		answer, err := s.send(ctx, clientv3.OpTxn([]clientv3.Cmp{unchanged(key, revision)}, all.then,
+			[]clientv3.Op{clientv3.OpGet(key)}))
+		switch {
+		case err != nil && n > 1 && s.limits.learn(err, all.depth, all.size):
+			continue // this server takes less at a time
+		case err != nil:
+			return err
+		case answer.Succeeded:
+			revision, names = answer.Header.Revision, names[n:]
+			continue
+		}
+		revision = 0
+		if found := rangeOne(answer.Responses[0]); found != nil {
+			revision = found.ModRevision
+			if changeID(found.Value) == id {
+				names = names[n:] // an earlier copy has been applied
+			}
+		}
 	}
-	failures := make([]error, len(parts))
-	for i, out := range s.settle(ctx, parts) {
-		failures[i] = out.err
-	}
-	return joinDistinct(failures)
+	return nil
+}
+
+func encodeChange(id string) []byte {
+	var o objectWriter
+	o.text(fieldWriteID, id)
+	return o.end()
+}
+
+// changeID returns who made a change, "" if that cannot be read.
+func changeID(value []byte) (id string) {
+	_ = readObject(value, []field{{name: fieldWriteID, into: &id}})
+	return id
 }

@@ -36,7 +36,7 @@ func (a *app) exportCheckpoints(ctx context.Context, args []string) error {
 			err = os.Rename(file.Name(), args[1])
 		}
 		if err != nil {
-			return fmt.Errorf("write %s: %w", args[1], err)
+			return errors.Join(fmt.Errorf("write %s: %w", args[1], err), os.Remove(file.Name()))
 		}
 		_, err = fmt.Fprintf(a.stderr, "%d checkpoints of revision %d are in %s\n", len(s.Checkpoints), s.Revision, args[1])
 		return err //nolint:wrapcheck // Standard error is not to be written to.

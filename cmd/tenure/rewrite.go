@@ -144,7 +144,8 @@ func (a *app) rewriteThese(ctx context.Context, f *rewriteFlags, args []string, 
 		if err != nil {
 			return err
 		}
-		return s.rewrite(f, snapshot, wanted)
+		// As it is now: the stream may have taken its time, and owners renew their claims.
+		return s.rewrite(f, s.mirror.Snapshot(), wanted)
 	})
 }
 

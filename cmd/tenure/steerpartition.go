@@ -174,10 +174,14 @@ func (s *steering) release(partitions []string) error {
 			Do: "Start one. To have the only one start over with them, use --now. To have nobody handle them: " +
 				"tenure partition pause"}
 	}
+	from := make(map[string][]string)
 	for _, id := range owned {
+		from[snapshot.Ownerships[id].OwnerID] = append(from[snapshot.Ownerships[id].OwnerID], id)
+	}
+	for owner, ids := range from {
 		control := s.flags.control()
-		control.OwnerID, control.ExpiresAt = snapshot.Ownerships[id].OwnerID, time.Now().Add(passedOver)
-		if err := s.set(etcdstore.Avoid, control, id); err != nil {
+		control.OwnerID, control.ExpiresAt = owner, time.Now().Add(passedOver)
+		if err := s.set(etcdstore.Avoid, control, ids...); err != nil {
 			return err
 		}
 	}
