@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -142,6 +143,7 @@ func TestControlsThatNoRecordCanHoldAreRefused(t *testing.T) {
 		`control.OwnerID is ""`:                               set(Pin, Control{}, "0"),
 		`control.OwnerID is "\"a\""`:                          set(Drain, Control{OwnerID: "a"}, "b"),
 		`control.Reason is`:                                   set(Drain, Control{Reason: "\xff"}, "b"),
+		`131072 bytes at the most`:                            set(Drain, Control{Reason: strings.Repeat("x", 131073)}, "b"),
 		`control.ExpiresAt is`:                                set(Drain, Control{ExpiresAt: time.Unix(1, 0)}, "b"),
 		`kind is "stop", want cordon, drain`:                  set("stop", Control{}, "b"),
 		`group.EventHubName is ""`:                            s.RemoveControl(soon(t), Group{"ns", "", "group"}, Pause, "0"),

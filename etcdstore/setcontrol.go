@@ -36,6 +36,9 @@ func (s *Store) SetControl(
 	}
 	p.text("Reason", control.Reason)
 	p.text("SetBy", control.SetBy)
+	if size := len(control.Reason) + len(control.SetBy); size > maxRecordBytes/2 { // names are long, too
+		p.add("Reason", strconv.Itoa(size)+" bytes with SetBy", strconv.Itoa(maxRecordBytes/2)+" bytes at the most")
+	}
 	lasts := time.Until(control.ExpiresAt)
 	if expires := !control.ExpiresAt.IsZero(); expires && lasts <= 0 {
 		p.add("ExpiresAt", control.ExpiresAt.Format(time.RFC3339), "a time to come, or none")
@@ -139,8 +142,9 @@ func (s *Store) alterAt(
 	for len(names) > 0 {
 		id := s.newID()
 		all := partOf([]clientv3.Op{clientv3.OpPut(key, string(encodeChange(id)))})
+		ops, bytes := int(s.limits.ops.Load()), int(s.limits.bytes.Load())
 		n := 0
-		for ; n < len(names) && (n == 0 || all.depth < int(s.limits.ops.Load()) && all.size < int(s.limits.bytes.Load())); n++ {
+		for ; n < len(names) && (n == 0 || all.depth < ops && all.size < bytes); n++ {
 			next := partOf([]clientv3.Op{op(names[n])})
 			all.then, all.depth, all.size = append(all.then, next.then...), all.depth+1, all.size+next.size
 		}

@@ -330,23 +330,10 @@ func TestMirrorDenied(t *testing.T) {
 	t.Parallel()
 	cluster, group := etcdtest.Start(t), testGroup(t)
 	root := cluster.Client(t)
-	ctx := soon(t)
-	for _, user := range []string{"root", "reader"} {
-		_, err := root.RoleAdd(ctx, user)
-		if user == "reader" {
-			require.NoError(t, err)
-		}
-		_, err = root.UserAdd(ctx, user, "secret")
-		require.NoError(t, err)
-		_, err = root.UserGrantRole(ctx, user, user)
-		require.NoError(t, err)
-	}
 	all := defaultPrefix + "/"
 	read := clientv3.PermissionType(clientv3.PermRead)
-	_, err := root.RoleGrantPermission(ctx, "reader", all, clientv3.GetPrefixRangeEnd(all), read)
-	require.NoError(t, err)
-	_, err = root.AuthEnable(ctx)
-	require.NoError(t, err)
+	ctx := soon(t)
+	etcdtest.EnableAuth(t, root, "secret", etcdtest.Grant{User: "reader", Prefix: all, Permission: read})
 	login := func(user string) func(*clientv3.Config) {
 		return func(cfg *clientv3.Config) { cfg.Username, cfg.Password = user, "secret" }
 	}

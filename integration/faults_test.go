@@ -14,6 +14,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/tenure-go/tenure/etcdstore"
 	"github.com/tenure-go/tenure/integration/internal/member"
 	"github.com/tenure-go/tenure/integration/internal/proof"
 	"github.com/tenure-go/tenure/internal/faultproxy"
@@ -249,37 +250,26 @@ func clientFaults() []fault {
 
 // operatorActs are what an operator can do to a group.
 func operatorActs() []fault {
-	put := func(word, value string) func(*world, string) (func(), string) {
+	say := func(kind etcdstore.ControlKind) func(*world, string) (func(), string) {
 		return func(w *world, name string) (func(), string) {
-			key := word
-			if word == "pin/" || word == "pause/" {
-				key += strconv.Itoa(w.random.IntN(w.config.Partitions))
-			} else {
-				key += name
+			control, about := etcdstore.Control{Reason: "chaos"}, name
+			if kind == etcdstore.Pin || kind == etcdstore.Pause {
+				about = strconv.Itoa(w.random.IntN(w.config.Partitions))
 			}
-			return nil, key + " " + name + w.within(func(ctx context.Context) error {
-				// One that comes late, after all was taken back, must not hold on.
-				_, err := w.client.Txn(ctx).If(w.stillSays()).Then(
-					clientv3.OpPut(w.prefix+"control/"+key, fmt.Sprintf(value, name))).Commit()
-				return err
+			if kind == etcdstore.Pin {
+				control.OwnerID = name
+			}
+			return nil, about + " " + control.OwnerID + w.within(func(ctx context.Context) error {
+				return w.operator.SetControl(ctx, w.group(), kind, control, about)
 			})
 		}
 	}
 	return []fault{
-		{"cordons", put("cordon/", `{"reason":"chaos, %s"}`)},
-		{"drains", put("drain/", `{"reason":"chaos, %s"}`)},
-		{"pins", put("pin/", `{"owner_id":%q,"reason":"chaos"}`)},
-		{"pauses", put("pause/", `{"reason":"chaos, %s"}`)},
-		{"takes it all back", func(w *world, _ string) (func(), string) {
-			return nil, w.within(func(ctx context.Context) error {
-				for _, word := range []string{"cordon/", "drain/", "pin/", "pause/"} {
-					if _, err := w.client.Delete(ctx, w.prefix+"control/"+word, clientv3.WithPrefix()); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-		}},
+		{"cordons", say(etcdstore.Cordon)},
+		{"drains", say(etcdstore.Drain)},
+		{"pins", say(etcdstore.Pin)},
+		{"pauses", say(etcdstore.Pause)},
+		{"takes it all back", func(w *world, _ string) (func(), string) { return nil, w.within(w.takeBack) }},
 	}
 }
 

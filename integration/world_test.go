@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -17,6 +18,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 
+	"github.com/tenure-go/tenure/etcdstore"
 	"github.com/tenure-go/tenure/integration/internal/member"
 	"github.com/tenure-go/tenure/integration/internal/proof"
 	"github.com/tenure-go/tenure/internal/etcdtest"
@@ -28,12 +30,13 @@ import (
 type world struct {
 	*crew
 
-	calls  *crew
-	etcd   *etcdtest.Processes
-	peers  map[string]*faultproxy.Proxy // in front of etcd's members, for the others
-	links  map[string][]*faultproxy.Proxy
-	random *rand.Rand
-	story  *story
+	calls    *crew
+	operator *etcdstore.Store // which cannot claim
+	etcd     *etcdtest.Processes
+	peers    map[string]*faultproxy.Proxy // in front of etcd's members, for the others
+	links    map[string][]*faultproxy.Proxy
+	random   *rand.Rand
+	story    *story
 
 	joined  int
 	noSpace []proof.Interval           // when etcd was out of space
@@ -45,8 +48,6 @@ type world struct {
 	offline map[string]bool            // clients that cannot be expected to do anything
 	revoked map[string][]time.Duration // when a member\'s lease was, by hand
 	woken   []time.Duration            // when a leader of etcd went on that had been paused
-
-	tookBack int64 // the revision at which all was taken back that operators had said
 }
 
 // active is a fault that has not been healed.
@@ -91,6 +92,10 @@ func newWorldOn(t *testing.T, seed uint64, start func(...etcdtest.Option) *etcdt
 	client := etcdtest.NewClient(t, w.etcd.Endpoints(), func(cfg *clientv3.Config) {
 		cfg.DialKeepAliveTime, cfg.DialKeepAliveTimeout = ttl, ttl // as some members will be paused
 	})
+	var err error
+	w.operator, err = etcdstore.New(client, nil, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, w.operator.Close(context.WithoutCancel(t.Context()))) })
 	name := titleOf(t)
 	w.crew = crewOf(t, client, w.etcd.Endpoints(), "local/events/"+name, worldPartitions, func(config *member.Config) {
 		config.FailOneIn, config.ReadBackOneIn = 4000, 10
@@ -358,29 +363,41 @@ func (w *world) rest() (found proof.Violations) {
 	return found
 }
 
-// says is the key of what counts how often all was taken back that operators had said.
-func (w *world) says() string { return "/operators" + w.prefix }
-
-// stillSays holds as long as that has not happened again.
-func (w *world) stillSays() clientv3.Cmp {
-	return clientv3.Compare(clientv3.ModRevision(w.says()), "=", w.tookBack)
-}
-
 // uncontrol takes back all that operators have said, what is still on its way included.
 func (w *world) uncontrol() {
 	w.t.Helper()
-	require.Eventually(w.t, func() bool {
-		return w.try(func(ctx context.Context) error {
-			put, err := w.client.Put(ctx, w.says(), "")
-			if err == nil {
-				w.tookBack = put.Header.Revision
-			}
-			return err
-		}) == nil
-	}, patience, lookAgain)
-	for _, word := range []string{"cordon/", "drain/", "pin/", "pause/"} {
-		w.remove("control/" + word)
+	require.Eventually(w.t, func() bool { return w.try(w.takeBack) == nil }, patience, lookAgain)
+}
+
+// takeBack removes a control that there is not, after which nothing that was said before can come any more, and then
+// those that there are.
+func (w *world) takeBack(ctx context.Context) error {
+	if err := w.operator.RemoveControl(ctx, w.group(), etcdstore.Cordon, "nobody"); err != nil {
+		return err
 	}
+	groups, err := w.operator.ListGroups(ctx)
+	for _, g := range groups {
+		if g.Group != w.group() {
+			continue
+		}
+		for kind, of := range map[etcdstore.ControlKind]map[string]etcdstore.Control{
+			etcdstore.Cordon: g.Controls.Cordoned, etcdstore.Drain: g.Controls.Drained, etcdstore.Pin: g.Controls.Pinned,
+			etcdstore.Pause: g.Controls.Paused,
+		} {
+			if names := slices.Collect(maps.Keys(of)); len(names) > 0 {
+				err = errors.Join(err, w.operator.RemoveControl(ctx, g.Group, kind, names...))
+			}
+		}
+	}
+	return err
+}
+
+// group is that of the members.
+func (w *world) group() etcdstore.Group {
+	w.t.Helper()
+	group, err := etcdstore.ParseGroup(w.config.Group)
+	require.NoError(w.t, err)
+	return group
 }
 
 // remove deletes records of the group. etcd may have been healed only now.

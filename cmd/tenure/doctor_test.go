@@ -77,26 +77,11 @@ func TestTheDoctorFindsWhatIsWrongWithGroups(t *testing.T) {
 // A server with lower limits, and a user with too few permissions, are told of with what to do.
 func TestTheDoctorFindsLimitsAndPermissions(t *testing.T) {
 	etcd := etcdtest.Start(t, etcdtest.Defaults, func(cfg *embed.Config) { cfg.MaxTxnOps = 40 })
-	client := etcd.Client(t)
-	ctx := t.Context()
-	steps := []func() error{
-		func() error { _, err := client.UserAdd(ctx, "root", "open-sesame"); return err },
-		func() error { _, err := client.UserGrantRole(ctx, "root", "root"); return err },
-		func() error { _, err := client.UserAdd(ctx, "reader", "open-sesame"); return err },
-		func() error { _, err := client.RoleAdd(ctx, "reader"); return err },
-		func() error {
-			from, to := "/tenure/v1/other/", clientv3.GetPrefixRangeEnd("/tenure/v1/other/")
-			_, err := client.RoleGrantPermission(ctx, "reader", from, to, clientv3.PermissionType(clientv3.PermRead))
-			return err
-		},
-		func() error { _, err := client.UserGrantRole(ctx, "reader", "reader"); return err },
-		func() error { _, err := client.AuthEnable(ctx); return err },
-	}
-	for _, step := range steps {
-		require.NoError(t, step())
-	}
+	etcdtest.EnableAuth(t, etcd.Client(t), password, etcdtest.Grant{
+		User: "reader", Prefix: "/tenure/v1/other/", Permission: clientv3.PermissionType(clientv3.PermRead),
+	})
 	endpoints := strings.Join(etcd.Endpoints(), ",")
-	r := command(t, map[string]string{"TENURE_PASSWORD": "open-sesame"}, "doctor", "-o", "json", "--endpoints", endpoints,
+	r := command(t, map[string]string{"TENURE_PASSWORD": password}, "doctor", "-o", "json", "--endpoints", endpoints,
 		"--user", "reader", "--prefix", "/tenure/v1/other")
 	found := findings(t, r)
 	require.Contains(t, found["transactions"][0].What, "at least 32")

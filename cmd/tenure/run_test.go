@@ -192,6 +192,16 @@ func (f *fleet) requireOneAtATime() {
 	}
 }
 
+// requireCountsOn checks that every partition was counted without repeating anything or leaving anything out.
+func (f *fleet) requireCountsOn() {
+	f.t.Helper()
+	for _, id := range f.ids {
+		for i, b := range f.read(id) {
+			require.Equal(f.t, int64(i+1), b.n, "partition %s counts on", id)
+		}
+	}
+}
+
 // A planned move repeats nothing and leaves nothing out, whichever process a worker is started by.
 func TestWorkersMoveWithoutRepeating(t *testing.T) {
 	f := newFleet(t, 4)
@@ -205,11 +215,7 @@ func TestWorkersMoveWithoutRepeating(t *testing.T) {
 	second.signal(syscall.SIGINT)
 	require.NoError(t, second.ended())
 	f.requireOneAtATime()
-	for _, id := range f.ids {
-		for i, b := range f.read(id) {
-			require.Equal(t, int64(i+1), b.n, "partition %s counts on", id)
-		}
-	}
+	f.requireCountsOn()
 }
 
 // A supervisor that is stopped leaves no worker that runs longer than its lease, and its workers' places are taken.

@@ -44,26 +44,10 @@ func secure(t *testing.T) *secured {
 	s.fleet = &fleet{
 		t: t, endpoints: strings.Join(etcd.Endpoints(), ","), beats: t.TempDir(), ids: []string{"0", "1", "2"},
 	}
-	client := s.client("")
-	ctx := t.Context()
-	user := func(name, prefix string) {
-		_, err := client.UserAdd(ctx, name, password)
-		require.NoError(t, err)
-		_, err = client.RoleAdd(ctx, name)
-		require.NoError(t, err)
-		_, err = client.UserGrantRole(ctx, name, name)
-		require.NoError(t, err)
-		if prefix != "" {
-			_, err = client.RoleGrantPermission(ctx, name, prefix, clientv3.GetPrefixRangeEnd(prefix),
-				clientv3.PermissionType(clientv3.PermReadWrite))
-			require.NoError(t, err)
-		}
-	}
-	user("root", "")
-	user("fleet", "/tenure/v1/")
-	user("stranger", "/tenure/v2/")
-	_, err = client.AuthEnable(ctx)
-	require.NoError(t, err)
+	readWrite := clientv3.PermissionType(clientv3.PermReadWrite)
+	etcdtest.EnableAuth(t, s.client(""), password,
+		etcdtest.Grant{User: "fleet", Prefix: "/tenure/v1/", Permission: readWrite},
+		etcdtest.Grant{User: "stranger", Prefix: "/tenure/v2/", Permission: readWrite})
 	return s
 }
 
@@ -138,9 +122,5 @@ func TestAFleetOnASecuredEtcd(t *testing.T) {
 		require.NotContains(t, runner.stderr.String(), password)
 	}
 	s.requireOneAtATime()
-	for _, id := range s.ids {
-		for i, b := range s.read(id) {
-			require.Equal(t, int64(i+1), b.n, "partition %s counts on", id)
-		}
-	}
+	s.requireCountsOn()
 }

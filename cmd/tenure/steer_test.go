@@ -103,11 +103,7 @@ func TestAFleetIsSteered(t *testing.T) {
 		require.NoError(t, runner.ended())
 	}
 	f.requireOneAtATime()
-	for _, id := range f.ids {
-		for i, b := range f.read(id) {
-			require.Equal(t, int64(i+1), b.n, "partition %s counts on", id)
-		}
-	}
+	f.requireCountsOn()
 }
 
 // A worker that does not end keeps its partition from being drained in time: the command says so. It can be taken away

@@ -141,6 +141,9 @@ func All() []Defect {
 	}
 `),
 		}, simulation},
+		{"what operators say is said without a compare", []build.Edit{
+			edit("etcdstore", "setcontrol.go", `[]clientv3.Cmp{unchanged(key, revision)}, all.then,`, `nil, all.then,`),
+		}, Finder{"etcdstore", "TestALateControlDoesNotComeBack"}},
 		{"a checkpoint that is folded is answered at once", []build.Edit{
 			edit("etcdstore", "writer.go", `		f := &flight{`, `		for _, w := range folded[:len(folded)-1] {
 			w.done <- nil
