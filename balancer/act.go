@@ -18,8 +18,15 @@ func (w *worker) step() {
 	w.readmit(now)
 	w.flushReleases()
 	switch {
-	case w.trust == nil || w.trust.lapsed():
+	case w.trust == nil:
+		return // until there is
+	case w.trust.lapsed():
+		// A renewal may come before anybody tells that it has ended, and then nobody tells that it is there.
+		w.wakeBy(now.Add(w.trust.grace / lapsePart))
 		return
+	}
+	w.compare()
+	switch {
 	case w.leaving:
 		for _, s := range w.slots {
 			w.giveUp(s, "the member leaves")
@@ -37,6 +44,9 @@ func (w *worker) step() {
 	w.act(now, me)
 	w.flushReleases()
 }
+
+// lapsePart of a stop grace passes between two looks whether trust that has lapsed was renewed.
+const lapsePart = 4
 
 // act finds out what to claim and what to give up.
 func (w *worker) act(now time.Time, me int32) {

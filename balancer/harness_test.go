@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"github.com/tenure-go/tenure/etcdstore"
+	"github.com/tenure-go/tenure/internal/clock"
 	"github.com/tenure-go/tenure/internal/etcdtest"
 	"github.com/tenure-go/tenure/lease"
 )
@@ -38,6 +39,7 @@ type fleet struct {
 	client    *clientv3.Client
 	ids       []string
 	ttl       time.Duration // of the members' leases
+	clock     clock.Clock   // that they trust them by, nil for the machine's
 	members   []*testMember
 }
 
@@ -110,7 +112,11 @@ func (f *fleet) make(
 	f.t.Helper()
 	client := etcdtest.NewClient(f.t, endpoints)
 	log := zaptest.NewLogger(f.t, zaptest.Level(zap.WarnLevel))
-	keeper, err := lease.NewKeeper(soon(f.t), client, &lease.Options{TTL: f.ttl, Logger: log})
+	ctx := soon(f.t)
+	if f.clock != nil {
+		ctx = clock.With(ctx, f.clock)
+	}
+	keeper, err := lease.NewKeeper(ctx, client, &lease.Options{TTL: f.ttl, Logger: log})
 	require.NoError(f.t, err)
 	store, err := etcdstore.New(client, keeper, &etcdstore.Options{Logger: log})
 	require.NoError(f.t, err)

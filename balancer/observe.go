@@ -45,9 +45,18 @@ func (w *worker) observe(s *etcdstore.Snapshot) {
 			w.at[i].lastOwner = w.view.input.Members[owner].ID
 		}
 	}
-	if w.trust == nil || w.trust.lapsed() {
-		return // what was this member's is settled when there is trust again
+	w.overlooked = true
+	w.compare()
+}
+
+// compare looks at what the view means for what this member holds, unless it has done so. Without trust it waits: what
+// was this member's is settled when there is trust again, and before that a renewal may just be on its way.
+func (w *worker) compare() {
+	if !w.overlooked || w.trust == nil || w.trust.lapsed() {
+		return
 	}
+	w.overlooked = false
+	s := w.view.Snapshot
 	w.findLost()
 	if s.Controls.Partitions == nil {
 		w.growBy(w.view.input.Partitions) // somebody has deleted the list

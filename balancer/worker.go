@@ -37,6 +37,7 @@ type worker struct {
 	confirming  bool
 	without     []int32 // the plan for view without those that are stuck, nil if it is to be made or nobody is
 	trust       *trust  // nil while there is none
+	overlooked  bool    // the view has not been compared with what this member holds
 
 	slots   map[string]*slot
 	at      []*slot         // the slots of view's partitions, in their order
@@ -232,7 +233,7 @@ func (w *worker) wakeBy(at time.Time) {
 
 // trusted begins a stretch of trust. After a lapse the store has claimed again what nobody else had taken.
 func (w *worker) trusted(t *trust) {
-	w.trust, w.ttl = t, t.term.TTL()
+	w.trust, w.ttl, w.overlooked = t, t.term.TTL(), false // what was lost is found below
 	held := make(map[string]etcdstore.Ownership)
 	for _, o := range w.store.Held(w.group) {
 		held[o.PartitionID] = o
