@@ -26,8 +26,7 @@ func (w *worker) step() {
 		return
 	}
 	w.compare()
-	switch {
-	case w.leaving:
+	if w.leaving {
 		for _, s := range w.slots {
 			w.giveUp(s, "the member leaves")
 		}
