@@ -28,7 +28,7 @@ func (w *worker) step() {
 	w.compare()
 	if w.leaving {
 		for _, s := range w.slots {
-			w.giveUp(s, "the member leaves")
+			w.giveUp(s, "the member leaves", givenUpLeaves)
 		}
 		w.flushReleases()
 		return
@@ -125,11 +125,12 @@ func (w *worker) reasonToClaim(s *slot) string {
 
 // tellPlan says what a plan means for this member.
 func (w *worker) tellPlan(claims, moves int) {
-	if w.why == "" || claims+moves == 0 {
+	if w.why == (difference{}) || claims+moves == 0 {
 		return
 	}
-	reason := fmt.Sprintf("%s: %d to claim, %d to give up", w.why, claims, moves)
-	w.why = ""
+	reason := fmt.Sprintf("%s: %d to claim, %d to give up", w.why.text, claims, moves)
+	w.meters.plans.WithLabelValues(w.why.kind).Inc()
+	w.why = difference{}
 	w.emit(w.options.Events.Planned, Event{Revision: w.view.Revision, Reason: reason})
 	w.log.Info("planned", zap.Int64("revision", w.view.Revision), zap.String("reason", reason),
 		zap.Int("partitions", len(w.view.input.Partitions)), zap.Int("members", len(w.view.input.Members)))
@@ -145,7 +146,7 @@ func (w *worker) move(now time.Time, moves []*slot) {
 	case len(moves) == 0 || w.asking:
 	case now.Before(w.movesUntil):
 		for _, s := range moves {
-			w.giveUp(s, "planned for another member")
+			w.giveUp(s, "planned for another member", givenUpMoves)
 		}
 	default:
 		w.asking = true

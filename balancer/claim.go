@@ -141,6 +141,10 @@ func (w *worker) begin(s *slot, t *trust, reason string) {
 	}
 	s.phase, s.running, s.overdue = handling, true, false
 	s.p = newPartition(w.Member, t, s.ownership, start, found)
+	if !s.freeSince.IsZero() {
+		w.meters.handoff.Observe(now.Sub(s.freeSince).Seconds())
+		s.freeSince = time.Time{}
+	}
 	w.emit(w.options.Events.Claimed, w.about(s, reason, nil))
 	w.log.Info("handling", append(w.fields(s, reason), startFields(start, found)...)...)
 	p := s.p

@@ -24,6 +24,7 @@ func (w *worker) leave(ctx context.Context) error {
 		w.mirror.Close() // what the others do from now on is no business of this member
 		w.drainAll()
 	}
+	w.working.Store(false)
 	w.endChange()
 	closing, cancel := context.WithTimeout(ctx, w.leaseTime())
 	defer cancel()

@@ -32,6 +32,10 @@ type Member struct {
 	ran   atomic.Bool
 	mixed atomic.Bool // the group has an owner that is no member
 
+	working  atomic.Bool // the worker takes in what happens
+	measured atomic.Bool // somebody collects metrics
+	meters   meters
+
 	pace pace
 
 	running sync.WaitGroup
@@ -70,6 +74,7 @@ func New(
 		store: store, group: group, source: source, handler: handler, options: filled,
 		log:   filled.Logger.With(zap.Stringer("group", group), zap.String("owner", filled.OwnerID)),
 		inbox: make(chan func(*worker), inboxSize), ended: make(chan struct{}), pace: usualPace(),
+		meters: newMeters(),
 	}, nil
 }
 

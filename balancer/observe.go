@@ -26,7 +26,7 @@ func (w *worker) observe(s *etcdstore.Snapshot) {
 		}
 	}
 	w.mixed.Store(w.view.hasForeign)
-	if why := w.view.differs(before); why != "" {
+	if why := w.view.differs(before); why != (difference{}) {
 		w.why = why
 		if now.After(w.settledAt()) {
 			w.unsettledAt = now
@@ -41,8 +41,15 @@ func (w *worker) observe(s *etcdstore.Snapshot) {
 		}
 	}
 	for i, owner := range w.view.input.Owner {
-		if owner != plan.None {
-			w.at[i].lastOwner = w.view.input.Members[owner].ID
+		s := w.at[i]
+		switch {
+		case owner != plan.None:
+			s.lastOwner = w.view.input.Members[owner].ID
+			if s.lastOwner != w.options.OwnerID {
+				s.freeSince = time.Time{}
+			}
+		case s.phase == idle && s.freeSince.IsZero():
+			s.freeSince = now
 		}
 	}
 	w.overlooked = true
@@ -135,6 +142,7 @@ func (w *worker) rejoin() {
 // lose ends what this member does with a partition that is not its own any more.
 func (w *worker) lose(s *slot, reason string, cause error) {
 	w.emit(w.options.Events.Lost, w.about(s, reason, cause))
+	w.meters.lost.Inc()
 	w.log.Warn("partition lost", w.fields(s, reason)...)
 	s.phase = idle
 	if s.p != nil {

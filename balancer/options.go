@@ -1,9 +1,12 @@
 package balancer
 
 import (
+	"context"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/tenure-go/tenure/etcdstore"
 )
 
 // Options are a member's settings.
@@ -33,6 +36,10 @@ type Options struct {
 	// Grace is how long the member's partitions are kept for it when it has gone, on top of the lease's TTL, so that a
 	// restart with the same OwnerID moves nothing. Whole seconds. Defaults to 0: they go to others at once.
 	Grace time.Duration
+
+	// Lag tells how many events of a partition come after a checkpoint, all that there are if it is nil. It is asked every
+	// 30 s for each partition that is handled, for [Member.Metrics]. Defaults to none: the lag is not known.
+	Lag func(ctx context.Context, partition string, after *etcdstore.Checkpoint) (int64, error)
 
 	// SourceInterval is how often the source is asked again. Defaults to 30 s.
 	SourceInterval time.Duration

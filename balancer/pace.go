@@ -8,6 +8,9 @@ type pace struct {
 	// be stuck, and the partition is for whom the plan names without it.
 	patience time.Duration
 
+	// lag is how often a stream is asked how far behind its partitions are.
+	lag time.Duration
+
 	// excluded is how long a member is passed over for a partition.
 	excluded time.Duration
 
@@ -19,6 +22,7 @@ type pace struct {
 func usualPace() pace {
 	return pace{
 		patience:     2 * time.Second,
+		lag:          30 * time.Second,
 		excluded:     time.Minute,
 		restartFirst: time.Second,
 		restartLast:  time.Minute,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -41,7 +42,11 @@ type Partition struct {
 	draining chan struct{}
 	drain    func() // closes draining, once
 
+	drainedAt time.Time    // when it was asked to finish; the worker's
+	lag       atomic.Int64 // events after the checkpoint, or unknownLag
+
 	mu         sync.Mutex
+	at         position  // of the latest checkpoint, if one was written
 	final      *position // to be written when the handler has returned
 	progressed time.Time // when a checkpoint was written last, or the handler started
 	written    bool      // a checkpoint was written
@@ -71,6 +76,7 @@ func newPartition(m *Member, t *trust, o etcdstore.Ownership, start etcdstore.Ch
 		draining: make(chan struct{}), progressed: time.Now(),
 	}
 	p.drain = sync.OnceFunc(func() { close(p.draining) })
+	p.lag.Store(unknownLag)
 	p.ctx, p.end = t.context()
 	return p
 }
@@ -102,6 +108,7 @@ func (p *Partition) Checkpoint(
 	case err == nil:
 		p.mu.Lock()
 		p.final, p.progressed, p.written = nil, time.Now(), true
+		p.at = position{sequenceNumber: sequenceNumber, offset: offset}
 		p.mu.Unlock()
 	case errors.Is(err, etcdstore.ErrOwnershipLost):
 		p.end(etcdstore.ErrOwnershipLost)

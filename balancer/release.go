@@ -11,10 +11,12 @@ import (
 )
 
 // giveUp asks the handler of a partition to finish, or releases the partition if it has none.
-func (w *worker) giveUp(s *slot, reason string) {
+func (w *worker) giveUp(s *slot, reason, label string) {
 	switch s.phase {
 	case handling:
 		s.phase = draining
+		s.p.drainedAt = time.Now()
+		w.meters.givenUp.WithLabelValues(label).Inc()
 		w.emit(w.options.Events.Draining, w.about(s, reason, nil))
 		w.log.Info("draining", w.fields(s, reason)...)
 		s.p.drain()
@@ -22,6 +24,7 @@ func (w *worker) giveUp(s *slot, reason string) {
 		if s.running && !s.overdue {
 			return // it returns soon
 		}
+		w.meters.givenUp.WithLabelValues(label).Inc()
 		w.release(s, nil)
 	case idle, claiming, draining, releasing:
 	}

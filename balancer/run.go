@@ -75,7 +75,11 @@ func (w *worker) returned(p *Partition, err error) {
 	if s.phase != handling && s.phase != draining {
 		return // released, lost or resting already
 	}
-	switch asked := s.phase == draining; {
+	asked := s.phase == draining
+	if asked {
+		w.drained(p)
+	}
+	switch {
 	case errors.Is(cause, etcdstore.ErrOwnershipLost):
 		w.lose(s, "a checkpoint was rejected", cause)
 	case asked:
@@ -95,6 +99,9 @@ func (w *worker) returned(p *Partition, err error) {
 		w.handlerFailed(s, err)
 	}
 }
+
+// drained takes in that a handler that was asked to finish has, or is not waited for any longer.
+func (w *worker) drained(p *Partition) { w.meters.drains.Observe(time.Since(p.drainedAt).Seconds()) }
 
 // finalOf returns the position that a handler has left, if it is right to write it.
 func (w *worker) finalOf(p *Partition, err error) *position {
@@ -117,6 +124,7 @@ func (w *worker) overran(p *Partition) {
 	switch {
 	case w.trust == nil:
 	case s.phase == draining && !w.leaving: // when leaving the lease's end frees it
+		w.drained(p)
 		w.release(s, nil)
 	case s.phase == handling:
 		w.handlerFailed(s, context.Cause(p.ctx))
@@ -161,6 +169,7 @@ func (w *worker) handlerFailed(s *slot, err error) {
 
 // restAfterFailure keeps a partition without a handler for a while.
 func (w *worker) restAfterFailure(s *slot, err error) {
+	w.meters.countFailure(err)
 	wait := s.retry.Next()
 	s.rest(time.Now().Add(wait))
 	w.wakeBy(s.retryAt)

@@ -20,6 +20,11 @@ const (
 	releasing              // a release is under way
 )
 
+// String returns the phase as a label of metrics.
+func (p phase) String() string {
+	return [...]string{"idle", "claiming", "handling", "draining", "resting", "finished", "releasing"}[p]
+}
+
 // held reports whether a partition in that phase is this member's and nothing is under way that changes it.
 func (p phase) held() bool { return p == handling || p == draining || p == resting || p == finished }
 
@@ -42,6 +47,8 @@ type slot struct {
 
 	lastOwner string // another one's, as last seen
 	seenAt    int64  // revision of the snapshot by which it was claimed in vain
+
+	freeSince time.Time // when it was first seen to be free, zero if it is not
 
 	// While it is free and planned for others: for whom, since when, and who has had their time.
 	target   string

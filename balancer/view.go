@@ -192,41 +192,60 @@ func (v *view) without(suspects map[string][]string) []int32 {
 // free reports whether nobody owns a partition.
 func (v *view) free(partition int) bool { return v.input.Owner[partition] == plan.None }
 
-// differs tells in a few words what planning rests on in v and did not in before. It is empty if nothing has changed
-// but owners.
-func (v *view) differs(before *view) string {
+// difference is something that planning rests on and that is not as it was: what, as a label, and in a few words.
+type difference struct{ kind, text string }
+
+// What may change, as labels.
+const (
+	changeJoined        = "joined"
+	changeMemberJoined  = "member_joined"
+	changeMemberLeaving = "member_leaving"
+	changeMemberGone    = "member_gone"
+	changeMemberShare   = "member_share"
+	changePartitions    = "partitions"
+	changeControls      = "controls"
+	changeAvoided       = "avoided"
+)
+
+var changeKinds = []string{
+	changeJoined, changeMemberJoined, changeMemberLeaving, changeMemberGone, changeMemberShare, changePartitions,
+	changeControls, changeAvoided,
+}
+
+// differs tells what planning rests on in v and did not in before. It is empty if nothing has changed but owners.
+func (v *view) differs(before *view) difference {
 	if before == nil {
-		return "joined"
+		return difference{changeJoined, "joined"}
 	}
 	for id, m := range v.Members {
 		switch was, there := before.Members[id]; {
 		case !there:
-			return "member " + id + " has joined"
+			return difference{changeMemberJoined, "member " + id + " has joined"}
 		case m.Leaving && !was.Leaving:
-			return "member " + id + " is leaving"
+			return difference{changeMemberLeaving, "member " + id + " is leaving"}
 		case m.Weight != was.Weight || m.Capacity != was.Capacity:
-			return "member " + id + " has another weight or capacity"
+			return difference{changeMemberShare, "member " + id + " has another weight or capacity"}
 		}
 	}
 	for id := range before.Members {
 		if _, there := v.Members[id]; !there {
-			return "member " + id + " is gone"
+			return difference{changeMemberGone, "member " + id + " is gone"}
 		}
 	}
 	now, was := v.Controls, before.Controls
 	switch {
 	case !slices.Equal(v.input.Partitions, before.input.Partitions):
-		return "the partitions have changed"
+		return difference{changePartitions, "the partitions have changed"}
 	case !maps.EqualFunc(now.Pinned, was.Pinned, sameOwner):
-		return "pins have changed"
+		return difference{changeControls, "pins have changed"}
 	case !maps.EqualFunc(now.Paused, was.Paused, sameOwner):
-		return "pauses have changed"
+		return difference{changeControls, "pauses have changed"}
 	case !maps.EqualFunc(now.Cordoned, was.Cordoned, sameOwner), !maps.EqualFunc(now.Drained, was.Drained, sameOwner):
-		return "cordons or drains have changed"
+		return difference{changeControls, "cordons or drains have changed"}
 	case !maps.EqualFunc(now.Avoid, was.Avoid, sameOwners):
-		return "members to be passed over have changed"
+		return difference{changeAvoided, "members to be passed over have changed"}
 	}
-	return ""
+	return difference{}
 }
 
 // sameOwner reports whether two controls mean the same to a plan.

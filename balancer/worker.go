@@ -60,7 +60,7 @@ type worker struct {
 	leaving      bool
 	deletesOnly  bool          // leaving: etcd is out of space and takes no last checkpoints
 	ttl          time.Duration // of the latest term
-	why          string        // what led to the plan at hand
+	why          difference    // what led to the plan at hand
 	wake         *time.Timer
 	wakeAt       time.Time
 	fatal        error
@@ -123,6 +123,9 @@ func (w *worker) join(ctx context.Context) error {
 		}
 	}
 	w.running.Go(func() { w.followSource(w.lives) })
+	if w.options.Lag != nil {
+		w.running.Go(func() { w.followLag(w.lives) })
+	}
 	w.running.Go(func() {
 		err := followTrust(w.lives, w.store.Keeper(), func(t *trust) {
 			w.post(func(w *worker) { w.trusted(t) })
@@ -152,6 +155,7 @@ const (
 
 // work works until ctx ends, or something fails for good.
 func (w *worker) work(ctx context.Context) error {
+	w.working.Store(true)
 	for w.fatal == nil {
 		w.step()
 		if !w.lookedAt.IsZero() {

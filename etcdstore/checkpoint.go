@@ -59,17 +59,20 @@ func (s *Store) update(ctx context.Context, checkpoint Checkpoint, w *write) err
 		return err
 	}
 	defer s.running.Done()
+	began := time.Now()
 	w.sequence = checkpoint.SequenceNumber
 	w.record = checkpointRecord{
 		SequenceNumber:   checkpoint.SequenceNumber,
 		Offset:           checkpoint.Offset,
 		OwnerID:          checkpoint.OwnerID,
-		LastModifiedTime: time.Now().UTC(),
+		LastModifiedTime: began.UTC(),
 		WriteID:          s.newID(),
 	}
 	w.value = string(w.record.encode())
 	w.done = make(chan error, 1)
-	return s.writer.write(ctx, checkpoint.Group, checkpoint.PartitionID, w)
+	err := s.writer.write(ctx, checkpoint.Group, checkpoint.PartitionID, w)
+	s.meters.countCheckpoint(began, err)
+	return err
 }
 
 // writeMode is what a checkpoint is compared with before it is put.

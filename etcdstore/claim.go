@@ -288,6 +288,9 @@ func (s *Store) claim(
 			}
 		}
 	}
+	s.meters.won.Add(float64(len(won)))
+	s.meters.lost.Add(float64(lost))
+	s.meters.unclaimed.Add(float64(unknown))
 	s.log.Debug("claimed", zap.Int("won", len(won)), zap.Int("lost", lost), zap.Int("failed", unknown))
 	if len(failures) > 0 {
 		return won, fmt.Errorf("etcdstore: %d of %d claims failed: %w", len(failures), len(claims), joinDistinct(failures))

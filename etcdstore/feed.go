@@ -15,6 +15,12 @@ import (
 // (etcd issues 17529, 18089, 19179).
 const resyncEvery = 10 * time.Minute
 
+// Why a feed lists again, as labels.
+const (
+	resyncLost     = "lost"
+	resyncPeriodic = "periodic"
+)
+
 // feed is what happens in a range of keys: all records at one revision, and then each later revision, whole and in
 // order.
 type feed struct {
@@ -34,7 +40,9 @@ func (s *Store) follow(ctx context.Context, f feed) error {
 		}
 		f.reset(resp.Kvs, resp.Header.Revision)
 		began := time.Now()
+		why := resyncPeriodic
 		if err := s.watch(ctx, f, resp.Header.Revision+1); err != nil {
+			why = resyncLost
 			s.log.Warn("lost the watch, listing again", zap.String("from", f.from), zap.Error(err))
 		}
 		if time.Since(began) > longestPause {
@@ -43,6 +51,7 @@ func (s *Store) follow(ctx context.Context, f feed) error {
 		if pause.Wait(ctx) != nil {
 			return context.Cause(ctx)
 		}
+		s.meters.resyncs.WithLabelValues(why).Inc()
 	}
 }
 

@@ -40,6 +40,7 @@ type Store struct {
 	keys   keyspace
 	log    *zap.Logger
 	limits limits
+	meters meters
 
 	latestAnswer atomic.Int64 // how long it took, in nanoseconds
 
@@ -93,6 +94,7 @@ func New(client *clientv3.Client, keeper *lease.Keeper, options *Options) (*Stor
 		keeper:  keeper,
 		keys:    keys,
 		log:     log,
+		meters:  newMeters(),
 		detach:  func() {},
 		nonce:   rand.Text(),
 		tenures: make(map[string]*tenure),

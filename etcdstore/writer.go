@@ -124,6 +124,7 @@ func (w *writer) fly() {
 		if batch == nil {
 			return
 		}
+		w.store.meters.batch.Observe(float64(len(batch)))
 		w.send(batch)
 		w.land(batch)
 	}
@@ -146,6 +147,7 @@ func (w *writer) take() []*flight {
 		}
 		w.ready = w.ready[1:]
 		l.queue, l.busy = rest, true
+		w.store.meters.folded.Add(float64(len(folded) - 1))
 		batch = append(batch, f)
 		if alone {
 			break

@@ -143,7 +143,7 @@ func (s *stage) join(name string, p part) *actor {
 	client := s.client(name, *p.retries)
 	consumer, err := eventhubs.NewConsumer(store, s.group(), client, s.handler(name, p.handle), &p.options)
 	require.NoError(s.t, err)
-	require.Equal(s.t, name, consumer.OwnerID())
+	require.Equal(s.t, name, consumer.Member().OwnerID())
 
 	ctx, cancel := context.WithCancel(context.Background())
 	result := make(chan error, 1)

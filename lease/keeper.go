@@ -39,6 +39,7 @@ type Keeper struct {
 	log     *zap.Logger
 	now     func() time.Duration
 	cluster cluster
+	meters  meters
 
 	stop    context.CancelFunc
 	stopped chan struct{} // closed when every goroutine has ended
@@ -71,7 +72,7 @@ func NewKeeper(ctx context.Context, client *clientv3.Client, options *Options) (
 
 func newKeeper(ctx context.Context, e etcd, options Options, now func() time.Duration) (*Keeper, error) {
 	k := &Keeper{
-		etcd: e, ttl: options.TTL, log: options.Logger, now: now,
+		etcd: e, ttl: options.TTL, log: options.Logger, now: now, meters: newMeters(),
 		stopped: make(chan struct{}), closer: make(chan struct{}, 1), changed: make(chan struct{}),
 	}
 	first, err := k.grant(ctx, etcderr.Transient)
@@ -109,6 +110,20 @@ func (k *Keeper) Term(ctx context.Context) (*Term, error) {
 			return nil, fmt.Errorf("lease: no trusted term: %w", because(ctx, k.whyNone()))
 		}
 	}
+}
+
+// Err returns nil while there is a term that can be trusted. Otherwise it says why there is none, as [Term.Err] does.
+func (k *Keeper) Err() error {
+	k.mu.Lock()
+	current, closed := k.current, k.closed
+	k.mu.Unlock()
+	switch {
+	case closed:
+		return ErrClosed
+	case current != nil && current.Err() == nil:
+		return nil
+	}
+	return k.whyNone()
 }
 
 // whyNone returns why there is no trusted term.
@@ -191,6 +206,9 @@ func (k *Keeper) serve(ctx context.Context, g *grant, cause error) error {
 		return ended
 	}
 	k.log.Warn("a lease can no longer be trusted", leaseID(g.term.id), zap.Error(ended))
+	if g.term.handedOut() {
+		k.meters.countLoss(ended)
+	}
 	if !g.term.handedOut() || errors.Is(ended, ErrLeaseGone) {
 		k.forget(g.term.id) // there are no keys on it
 	}
@@ -259,6 +277,7 @@ func (k *Keeper) grantOnce(ctx context.Context, timeout time.Duration) (*grant, 
 	k.mu.Lock()
 	k.leases = append(k.leases, id)
 	k.mu.Unlock()
+	k.meters.granted.Inc()
 	k.log.Info("a lease was granted", leaseID(id), zap.Duration("ttl", ttl), zap.Duration("asked", k.ttl))
 	return &grant{
 		term:    newTerm(id, ttl, sent, k.now),

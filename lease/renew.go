@@ -201,6 +201,7 @@ func (r *renewer) settle(a *attempt) {
 
 func (r *renewer) confirmed(a *attempt) {
 	r.took = r.k.now() - a.sent
+	r.k.meters.renewals.Observe(r.took.Seconds())
 	r.term.confirm(a.sent)
 	r.begin(0)
 	r.next = r.regular
@@ -217,6 +218,7 @@ func (r *renewer) confirmed(a *attempt) {
 // failed takes note of the failure and sends the next renewal soon: at once if all that was wrong is that the keeper
 // did not know of a new leader.
 func (r *renewer) failed(err error) {
+	r.k.meters.failures.Inc()
 	if r.term.failed(err) {
 		r.k.log.Warn("a lease renewal failed", leaseID(r.term.id), zap.Error(err),
 			zap.Duration("trusted for", r.term.trustedUntil()-r.k.now()))

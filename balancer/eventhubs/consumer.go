@@ -58,6 +58,11 @@ func NewConsumer(
 		options: filled,
 		log:     filled.Balancer.Logger,
 	}
+	if filled.Balancer.Lag == nil && client != nil {
+		filled.Balancer.Lag = func(ctx context.Context, partition string, after *etcdstore.Checkpoint) (int64, error) {
+			return Lag(ctx, client, partition, after)
+		}
+	}
 	member, memberErr := balancer.New(store, c.group, c.partitions, c.handle, &filled.Balancer)
 	if err = errors.Join(err, memberErr); err != nil {
 		return nil, err
@@ -66,8 +71,9 @@ func NewConsumer(
 	return c, nil
 }
 
-// OwnerID returns the consumer's owner id.
-func (c *Consumer) OwnerID() string { return c.member.OwnerID() }
+// Member returns the consumer as a member of its group: its owner id, its metrics and its health. Running it is up to
+// [Consumer.Run].
+func (c *Consumer) Member() *balancer.Member { return c.member }
 
 // Run joins the group and consumes until ctx ends, then finishes the batches in hand, checkpoints them, gives its
 // partitions up, closes the store's keeper and returns nil. The client stays open and is the caller's to close.

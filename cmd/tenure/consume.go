@@ -13,9 +13,11 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"github.com/tenure-go/tenure/balancer"
 	"github.com/tenure-go/tenure/cmd/tenure/internal/consume"
 	"github.com/tenure-go/tenure/cmd/tenure/internal/filestream"
 	"github.com/tenure-go/tenure/cmd/tenure/internal/problem"
+	"github.com/tenure-go/tenure/cmd/tenure/internal/status"
 	"github.com/tenure-go/tenure/etcdstore"
 	"github.com/tenure-go/tenure/etcdstore/eventhubs"
 )
@@ -120,11 +122,15 @@ func (a *app) consume(ctx context.Context, f consumeFlags) error {
 		return err
 	}
 	f.hub.OwnerID = f.owner()
-	var err error
+	served, err := a.serveStatus(ctx, f.metricsAddr)
+	if err != nil {
+		return err
+	}
+	defer served.Close()
 	if folder, files := f.folder(); files {
-		err = a.consumeFiles(ctx, f, folder)
+		err = a.consumeFiles(ctx, f, folder, served)
 	} else {
-		err = a.consumeHub(ctx, f)
+		err = a.consumeHub(ctx, f, served)
 	}
 	switch {
 	case err == nil:
@@ -135,7 +141,7 @@ func (a *app) consume(ctx context.Context, f consumeFlags) error {
 	return explainMember(consume.ExplainEnd(err))
 }
 
-func (a *app) consumeFiles(ctx context.Context, f consumeFlags, path string) error {
+func (a *app) consumeFiles(ctx context.Context, f consumeFlags, path string, served *status.Server) error {
 	folder, err := filestream.Open(path, a.log)
 	if err != nil {
 		return &problem.Error{Kind: problem.Usage, What: "--source " + f.source, Err: err,
@@ -143,12 +149,12 @@ func (a *app) consumeFiles(ctx context.Context, f consumeFlags, path string) err
 	}
 	return a.withStore(ctx, f.ttl, nil, func(store *etcdstore.Store) error {
 		return consume.RunFiles(ctx, consume.FilesConfig{
-			MemberConfig: a.memberConfig(&f, store, f.group), Folder: folder, From: f.from,
+			MemberConfig: a.memberConfig(&f, store, f.group, served), Folder: folder, From: f.from,
 		})
 	})
 }
 
-func (a *app) consumeHub(ctx context.Context, f consumeFlags) (err error) {
+func (a *app) consumeHub(ctx context.Context, f consumeFlags, served *status.Server) (err error) {
 	if f.hub.ConnectionString, err = a.connectionString(&f); err != nil {
 		return err
 	}
@@ -168,9 +174,10 @@ func (a *app) consumeHub(ctx context.Context, f consumeFlags) (err error) {
 	return a.withStore(ctx, f.ttl, check, func(store *etcdstore.Store) error {
 		if f.balancer == balancerNative {
 			return consume.RunHub(ctx, consume.HubConfig{
-				MemberConfig: a.memberConfig(&f, store, client.Group), Client: client, From: f.from,
+				MemberConfig: a.memberConfig(&f, store, client.Group, served), Client: client, From: f.from,
 			})
 		}
+		served.Tell(ofStore(store, client.Group))
 		return consume.RunProcessor(ctx, consume.ProcessorConfig{
 			Settings: a.settings(&f),
 			Client:   client,
@@ -219,12 +226,15 @@ func (a *app) settings(f *consumeFlags) consume.Settings {
 	}
 }
 
-func (a *app) memberConfig(f *consumeFlags, store *etcdstore.Store, group etcdstore.Group) consume.MemberConfig {
+func (a *app) memberConfig(
+	f *consumeFlags, store *etcdstore.Store, group etcdstore.Group, served *status.Server,
+) consume.MemberConfig {
 	return consume.MemberConfig{
 		Settings: a.settings(f),
 		Store:    store,
 		Group:    group,
 		Balancer: f.options(a.log),
+		Made:     func(member *balancer.Member) { served.Tell(ofMember(member)) },
 	}
 }
 

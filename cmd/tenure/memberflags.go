@@ -15,6 +15,7 @@ import (
 type memberFlags struct {
 	ownerID      string
 	ttl          time.Duration
+	metricsAddr  string
 	weight       int
 	capacity     int
 	grace        time.Duration
@@ -24,6 +25,8 @@ type memberFlags struct {
 func (f *memberFlags) defineOwner(flags *pflag.FlagSet) {
 	flags.StringVar(&f.ownerID, "owner-id", "", "`name` of this process in its group, its own (default: a random UUID)")
 	flags.DurationVar(&f.ttl, "ttl", 10*time.Second, "how long the partitions of a process that died stay its own")
+	flags.StringVar(&f.metricsAddr, "metrics-addr", "",
+		"serve /metrics, /healthz and /readyz on this `address`, such as :9090 (default: nowhere)")
 }
 
 // defineShare defines the flags about its share of the partitions. The usage begins with when, and says what a

@@ -164,6 +164,11 @@ func (a *app) run(ctx context.Context, f runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	served, err := a.serveStatus(ctx, f.metricsAddr)
+	if err != nil {
+		return err
+	}
+	defer served.Close()
 	supervisor := &supervise.Supervisor{
 		ShimArgs: []string{"tenure", shimName}, Path: program, Args: args,
 		Environment: os.Environ(), StopGrace: workerStopGrace(f.ttl), Output: output, Log: a.log.Named("worker"),
@@ -180,6 +185,7 @@ func (a *app) run(ctx context.Context, f runFlags, args []string) error {
 		if err != nil {
 			return fmt.Errorf("make the member: %w", err)
 		}
+		served.Tell(ofMember(member))
 		defer context.AfterFunc(ctx, func() {
 			a.log.Info("stopping: the workers are drained, then the partitions are given up; a second signal ends at once")
 		})()

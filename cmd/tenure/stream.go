@@ -125,11 +125,7 @@ func (s fileStream) past(ctx context.Context, id string, at time.Time) (position
 }
 
 func (s fileStream) behind(ctx context.Context, id string, c *etcdstore.Checkpoint) (int64, error) {
-	last, _, err := s.folder.End(ctx, id)
-	if c == nil || c.SequenceNumber == nil {
-		return last + 1, err
-	}
-	return max(0, last-*c.SequenceNumber), err
+	return consume.FileBehind(ctx, s.folder, id, c)
 }
 
 func (fileStream) close() {}
@@ -178,11 +174,7 @@ func (s hubStream) past(ctx context.Context, id string, at time.Time) (position,
 }
 
 func (s hubStream) behind(ctx context.Context, id string, c *etcdstore.Checkpoint) (int64, error) {
-	var sequence *int64
-	if c != nil {
-		sequence = c.SequenceNumber
-	}
-	return s.Behind(ctx, id, sequence)
+	return s.Behind(ctx, id, c)
 }
 
 func (s hubStream) close() { s.done() }

@@ -46,6 +46,9 @@ func RunFiles(ctx context.Context, config FilesConfig) error {
 	defer mirror.Close()
 	c := &filesConsumer{memberConsumer: memberConsumer{MemberConfig: config.MemberConfig}, config: config, from: from}
 	c.Balancer.SourceInterval = sourceInterval
+	c.Balancer.Lag = func(ctx context.Context, partition string, after *etcdstore.Checkpoint) (int64, error) {
+		return FileBehind(ctx, config.Folder, partition, after)
+	}
 	source := func(ctx context.Context) ([]string, error) {
 		names, err := config.Folder.Partitions(ctx)
 		// A file that was removed stays a partition, which every member knows: it waits for the file.
@@ -55,6 +58,7 @@ func RunFiles(ctx context.Context, config FilesConfig) error {
 	if err != nil {
 		return fmt.Errorf("make the member: %w", err)
 	}
+	config.Made(member)
 	return c.run(ctx, member.Run)
 }
 
@@ -71,7 +75,11 @@ func (c *filesConsumer) handle(ctx context.Context, owned *balancer.Partition) e
 	receiving, stop := untilDraining(ctx, owned)
 	defer stop()
 	checkpoint, found := owned.Start()
-	start, err := startOf(checkpoint, found, c.from)
+	start := c.from
+	var err error
+	if found {
+		start, err = behind(checkpoint)
+	}
 	if err != nil {
 		return c.nameCheckpoint(owned, err)
 	}
@@ -101,11 +109,22 @@ func (c *filesConsumer) handle(ctx context.Context, owned *balancer.Partition) e
 	return c.nameCheckpoint(owned, err)
 }
 
-// startOf returns where a file begins: behind its checkpoint, or where --from says.
-func startOf(checkpoint etcdstore.Checkpoint, found bool, from filestream.Start) (filestream.Start, error) {
-	if !found {
-		return from, nil
+// FileBehind returns how many lines of a file come after a checkpoint, or how many it has if there is none.
+func FileBehind(
+	ctx context.Context, folder *filestream.Folder, partition string, after *etcdstore.Checkpoint,
+) (int64, error) {
+	start := filestream.Earliest()
+	if after != nil {
+		var err error
+		if start, err = behind(*after); err != nil {
+			return 0, err
+		}
 	}
+	return folder.Behind(ctx, partition, start)
+}
+
+// behind returns the place behind a checkpoint.
+func behind(checkpoint etcdstore.Checkpoint) (filestream.Start, error) {
 	number := checkpoint.SequenceNumber
 	if checkpoint.Offset == nil {
 		return filestream.AtLine(*number + 1), nil

@@ -40,6 +40,7 @@ func RunHub(ctx context.Context, config HubConfig) error {
 	if err != nil {
 		return fmt.Errorf("make the consumer: %w", err)
 	}
+	config.Made(consumer.Member())
 	return c.run(ctx, consumer.Run)
 }
 

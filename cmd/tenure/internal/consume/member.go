@@ -14,6 +14,9 @@ type MemberConfig struct {
 	Store    *etcdstore.Store
 	Group    etcdstore.Group
 	Balancer balancer.Options
+
+	// Made is called with the member before it runs.
+	Made func(*balancer.Member)
 }
 
 // memberConsumer is one member's consuming, wherever its events come from.

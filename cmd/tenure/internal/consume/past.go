@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs/v2"
+
+	"github.com/tenure-go/tenure/balancer/eventhubs"
+	"github.com/tenure-go/tenure/etcdstore"
 )
 
 // Past is the last event of a partition before a time: what a checkpoint has to name for handling to go on with the
@@ -46,20 +49,13 @@ func (c *Client) Past(ctx context.Context, partition string, at time.Time) (sequ
 	return events[0].SequenceNumber - 1, nil, nil
 }
 
-// Behind returns how many events of a partition come after one, or how many there are if none is given.
-func (c *Client) Behind(ctx context.Context, partition string, sequence *int64) (int64, error) {
-	bounded, cancel := context.WithTimeout(ctx, hubTimeout)
+// Behind returns how many events of a partition come after a checkpoint, or how many there are if there is none.
+func (c *Client) Behind(ctx context.Context, partition string, after *etcdstore.Checkpoint) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, hubTimeout)
 	defer cancel()
-	properties, err := c.GetPartitionProperties(bounded, partition, nil)
-	switch {
-	case err != nil:
+	lag, err := eventhubs.Lag(ctx, c.ConsumerClient, partition, after)
+	if err != nil {
 		return 0, c.explain(err)
-	case properties.IsEmpty:
-		return 0, nil
 	}
-	before := properties.BeginningSequenceNumber - 1
-	if sequence != nil {
-		before = max(before, *sequence) // what the service has dropped cannot be caught up with
-	}
-	return max(0, properties.LastEnqueuedSequenceNumber-before), nil
+	return lag, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,6 +80,21 @@ func cause(doing, path string, err error) error {
 		err = of.Err
 	}
 	return fmt.Errorf("%s %s: %w", doing, path, err)
+}
+
+// Behind returns how many complete lines a file has from a place on.
+func (f *Folder) Behind(ctx context.Context, name string, from Start) (int64, error) {
+	file, err := os.Open(f.file(name))
+	if err != nil {
+		return 0, cause("open", f.file(name), err)
+	}
+	defer file.Close() //nolint:errcheck // It was only read.
+	begin, err := from.find(ctx, file)
+	if err != nil {
+		return 0, err
+	}
+	end, err := count(ctx, file, begin, math.MaxInt64, math.MaxInt64)
+	return end.line - begin.line, err
 }
 
 // End returns the number of a file's last complete line, -1 if there is none, and the byte behind it.

@@ -72,15 +72,15 @@ type position struct{ line, offset int64 }
 func (s Start) find(ctx context.Context, file *os.File) (position, error) {
 	switch s.kind {
 	case latest:
-		return count(ctx, file, math.MaxInt64, math.MaxInt64)
+		return count(ctx, file, position{}, math.MaxInt64, math.MaxInt64)
 	case atLine:
-		found, err := count(ctx, file, s.line, math.MaxInt64)
+		found, err := count(ctx, file, position{}, s.line, math.MaxInt64)
 		if err == nil && found.line < s.line {
 			err = fmt.Errorf("%s has only %d lines: there is no line %d to begin at", file.Name(), found.line, s.line)
 		}
 		return found, err
 	case atOffset:
-		found, err := count(ctx, file, math.MaxInt64, s.offset)
+		found, err := count(ctx, file, position{}, math.MaxInt64, s.offset)
 		if err == nil && found.offset != s.offset {
 			err = fmt.Errorf("no line of %s begins at byte %d; one begins at byte %d", file.Name(), s.offset, found.offset)
 		}
@@ -92,11 +92,10 @@ func (s Start) find(ctx context.Context, file *os.File) (position, error) {
 	return position{}, nil
 }
 
-// count goes over complete lines from the start of the file, that many at the most and none that ends behind the limit.
-func count(ctx context.Context, file *os.File, lines, limit int64) (position, error) {
-	var found position
+// count goes over complete lines from a position on, up to that many of the file's and none that ends behind the limit.
+func count(ctx context.Context, file *os.File, found position, lines, limit int64) (position, error) {
 	buffer := make([]byte, scanSize)
-	for at := int64(0); at < limit && found.line < lines; {
+	for at := found.offset; at < limit && found.line < lines; {
 		if ctx.Err() != nil {
 			return found, ctx.Err()
 		}
