@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -135,6 +136,50 @@ func benchCheckpoints(b *testing.B, callers, partitions int) {
 	b.ReportMetric(median(rates), "rate-x-put")
 	b.ReportMetric(median(medians), "p50-x-put")
 	b.ReportMetric(median(tails), "p99-x-put")
+}
+
+// BenchmarkCheckpointsMeasured writes checkpoints with metrics that are scraped each second, against a store that counts
+// nothing. The bar for the ratio of rates is 0.98.
+func BenchmarkCheckpointsMeasured(b *testing.B) {
+	const callers = 256
+	store, _, _ := benchStore(b)
+	won, err := store.ClaimOwnership(b.Context(), claimsOf(benchGroup("measured"), callers), nil)
+	require.NoError(b, err)
+	update := func(ctx context.Context, caller int, n int64) error {
+		return store.UpdateCheckpoint(ctx, etcdstore.Checkpoint{
+			Group: won[caller].Group, PartitionID: won[caller].PartitionID, SequenceNumber: &n,
+		}, &etcdstore.UpdateOptions{Fence: &won[caller]})
+	}
+	registry := prometheus.NewRegistry()
+	require.NoError(b, registry.Register(store.Metrics()))
+	measured := func() float64 {
+		scraping, stop := context.WithCancel(b.Context())
+		var scraper sync.WaitGroup
+		scraper.Go(func() {
+			for scraping.Err() == nil {
+				_, _ = registry.Gather() // The last one may be cut short.
+				select {
+				case <-scraping.Done():
+				case <-time.After(time.Second):
+				}
+			}
+		})
+		defer scraper.Wait()
+		defer stop()
+		return takeTurn(b, callers, update).rate
+	}
+	unmeasured := func() float64 {
+		defer store.CountNothing()()
+		return takeTurn(b, callers, update).rate
+	}
+	var ratios, rates []float64
+	for b.Loop() { // There and back, so that neither always comes first.
+		without, with := unmeasured(), measured()
+		with, without = with+measured(), without+unmeasured()
+		ratios, rates = append(ratios, with/without), append(rates, with/2)
+	}
+	b.ReportMetric(median(rates), "checkpoints/s")
+	b.ReportMetric(median(ratios), "rate-x-unmeasured")
 }
 
 // turn is what one kind of write did while it had its turn.

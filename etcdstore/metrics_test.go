@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tenure-go/tenure/internal/etcdtest"
@@ -66,3 +67,24 @@ func TestMetricsTellOfFolds(t *testing.T) {
 	require.Equal(t, float64(writes-2), read["tenure_checkpoints_folded_total"], "the first and the last were written")
 	require.Equal(t, 2.0, read["tenure_checkpoint_batch_partitions"])
 }
+
+// CountNothing has a store that nobody uses count nothing, for benchmarks, and returns what has it count again.
+func (s *Store) CountNothing() (again func()) {
+	before := s.meters
+	var nothing silent
+	s.meters = meters{
+		claims: before.claims, checkpoints: before.checkpoints, resyncs: before.resyncs,
+		won: nothing, lost: nothing, unclaimed: nothing, durable: nothing, folded: nothing,
+		latency: nothing, batch: nothing,
+	}
+	return func() { s.meters = before }
+}
+
+// silent is a counter and a histogram that does nothing.
+type silent struct{ prometheus.Metric }
+
+func (silent) Describe(chan<- *prometheus.Desc) {}
+func (silent) Collect(chan<- prometheus.Metric) {}
+func (silent) Inc()                             {}
+func (silent) Add(float64)                      {}
+func (silent) Observe(float64)                  {}
