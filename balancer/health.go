@@ -31,11 +31,13 @@ func (m *Member) Alive(ctx context.Context) error {
 // errNotWorking says that there is no worker to ask.
 var errNotWorking = errors.New("the member is not at work")
 
-// state is how things stand with a member's partitions.
+// state is how things stand with a member's partitions, and with its group as it knows it.
 type state struct {
 	phases  [releasing + 1]int
 	overdue int
 	handled []*Partition
+
+	members, partitions, unowned int // unowned: those that nobody owns although they are not paused
 }
 
 // ask asks the worker how things stand.
@@ -62,7 +64,12 @@ func (m *Member) ask(ctx context.Context) (state, error) {
 }
 
 func (w *worker) state() state {
-	var found state
+	found := state{members: len(w.view.Members), partitions: len(w.view.input.Partitions)}
+	for i := range w.view.input.Partitions {
+		if w.view.free(i) && (w.view.input.Paused == nil || !w.view.input.Paused[i]) {
+			found.unowned++
+		}
+	}
 	for _, s := range w.slots {
 		found.phases[s.phase]++
 		if s.running && s.overdue {

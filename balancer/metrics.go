@@ -92,8 +92,9 @@ func (m *Member) Metrics() prometheus.Collector { //nolint:ireturn // It is what
 
 // partitionMetrics are those that tell how things stand with the member's partitions when they are collected.
 type partitionMetrics struct {
-	member                    *Member
-	phases, overdue, age, lag *prometheus.Desc
+	member                       *Member
+	phases, overdue, age, lag    *prometheus.Desc
+	members, partitions, unowned *prometheus.Desc
 }
 
 func newPartitionMetrics(m *Member) *partitionMetrics {
@@ -108,6 +109,12 @@ func newPartitionMetrics(m *Member) *partitionMetrics {
 		lag: prometheus.NewDesc("tenure_partition_lag_events",
 			"Events of the partition after its checkpoint, as the stream told within the last half minute.",
 			[]string{"partition"}, nil),
+		members: prometheus.NewDesc("tenure_group_members",
+			"Members of the group, as this one knows it.", nil, nil),
+		partitions: prometheus.NewDesc("tenure_group_partitions",
+			"Partitions of the group, as this member knows it.", nil, nil),
+		unowned: prometheus.NewDesc("tenure_group_partitions_unowned",
+			"Partitions of the group that nobody owns although they are not paused, as this member knows it.", nil, nil),
 	}
 }
 
@@ -116,6 +123,9 @@ func (c *partitionMetrics) Describe(to chan<- *prometheus.Desc) {
 	to <- c.overdue
 	to <- c.age
 	to <- c.lag
+	to <- c.members
+	to <- c.partitions
+	to <- c.unowned
 }
 
 // collectWithin bounds how long a member that is busy may keep a scrape waiting.
@@ -135,6 +145,9 @@ func (c *partitionMetrics) Collect(to chan<- prometheus.Metric) {
 		gauge(c.phases, float64(state.phases[phase]), phase.String())
 	}
 	gauge(c.overdue, float64(state.overdue))
+	gauge(c.members, float64(state.members))
+	gauge(c.partitions, float64(state.partitions))
+	gauge(c.unowned, float64(state.unowned))
 	for _, p := range state.handled {
 		last, _ := p.progress()
 		gauge(c.age, time.Since(last).Seconds(), p.ID())

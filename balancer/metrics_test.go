@@ -75,6 +75,10 @@ func TestMetricsTellHowAMemberGetsOn(t *testing.T) {
 	require.Equal(t, 1.0, read("tenure_member_ready"))
 	require.Equal(t, 4.0, read("tenure_partitions_owned"))
 	require.Equal(t, 4.0, read(`tenure_partitions{phase="handling"}`))
+	require.Equal(t, 4.0, read("tenure_group_partitions"))
+	require.Equal(t, 1.0, read("tenure_group_members"))
+	require.Eventually(t, func() bool { return a.read(t)("tenure_group_partitions_unowned") == 0 },
+		longEnough, 10*time.Millisecond)
 	require.Equal(t, 4.0, read("tenure_partition_handoff_duration_seconds"), "nobody had them")
 	require.Equal(t, 4.0, read(`tenure_claims_total{outcome="won"}`), "the store's are there, too")
 	require.Less(t, read(`tenure_partition_checkpoint_age_seconds{partition="0"}`), longEnough.Seconds())
