@@ -15,7 +15,8 @@ BUDGET ?= 60s
 TURNS ?= 20
 
 # Modules of their own, for what users of the libraries should not depend on.
-NESTED := integration/compare balancer/eventhubs/example/processor integration/servers/etcd35 integration/servers/etcd36
+NESTED := integration/compare balancer/eventhubs/example/processor integration/servers/etcd35 integration/servers/etcd36 \
+	integration/deploy
 
 .DEFAULT_GOAL := help
 
@@ -45,6 +46,7 @@ test: ## Run all tests under the race detector
 	go test -timeout 20m ./integration/simulation
 	go test -race -timeout 20m -parallel 4 ./integration
 	cd integration/compare && go test ./...
+	cd integration/deploy && go test ./...
 
 .PHONY: lint
 lint: tools ## Check the format, vet, and run golangci-lint

@@ -10,17 +10,20 @@ import (
 	"github.com/tenure-go/tenure/etcdstore"
 )
 
+// firstLagPart of the usual time passes before the first time, when most partitions have come.
+const firstLagPart = 10
+
 // lagsAtOnce is how many partitions the stream is asked for at a time.
 const lagsAtOnce = 8
 
 // followLag asks how far behind the member's partitions are, as long as somebody wants to know.
 func (w *worker) followLag(ctx context.Context) {
 	failing := false
-	for {
+	for wait := w.pace.lag / firstLagPart; ; wait = w.pace.lag {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(w.pace.lag):
+		case <-time.After(wait):
 		}
 		if !w.measured.Load() {
 			continue

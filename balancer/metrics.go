@@ -34,7 +34,7 @@ func newMeters() meters {
 	return meters{
 		plans: metrics.Counters("tenure_plans_total",
 			"Plans that gave this member something to claim or to give up, by what had changed.",
-			"reason", changeKinds...),
+			"reason", changeKinds()...),
 		givenUp: metrics.Counters("tenure_partitions_given_up_total",
 			"Partitions that this member began to give up: planned for another member, or leaving the group.",
 			"reason", givenUpMoves, givenUpLeaves),

@@ -14,11 +14,11 @@ import (
 )
 
 // read returns a member's metrics by name and labels, of which the group is left out.
-func (m *testMember) read(t *testing.T) func(name string) float64 {
+func (m *testMember) read(t *testing.T) func(name string) int {
 	t.Helper()
 	values := metricstest.Read(t, m.Metrics())
 	label := `group="` + m.group.String() + `"`
-	return func(name string) float64 {
+	return func(name string) int {
 		t.Helper()
 		full := name + "{" + label + "}"
 		if family, rest, labelled := cut(name); labelled {
@@ -71,32 +71,34 @@ func TestMetricsTellHowAMemberGetsOn(t *testing.T) {
 	require.NoError(t, a.Ready())
 	require.NoError(t, a.Alive(t.Context()))
 
+	lagOf := func(id string) string {
+		return `tenure_partition_lag_events{group="` + f.group.String() + `",partition="` + id + `"}`
+	}
 	read := a.read(t)
-	require.Equal(t, 1.0, read("tenure_member_ready"))
-	require.Equal(t, 4.0, read("tenure_partitions_owned"))
-	require.Equal(t, 4.0, read(`tenure_partitions{phase="handling"}`))
-	require.Equal(t, 4.0, read("tenure_group_partitions"))
-	require.Equal(t, 1.0, read("tenure_group_members"))
+	require.Equal(t, 1, read("tenure_member_ready"))
+	require.Equal(t, 4, read("tenure_partitions_owned"))
+	require.Equal(t, 4, read(`tenure_partitions{phase="handling"}`))
+	require.Equal(t, 4, read("tenure_group_partitions"))
+	require.Equal(t, 1, read("tenure_group_members"))
 	require.Eventually(t, func() bool { return a.read(t)("tenure_group_partitions_unowned") == 0 },
 		longEnough, 10*time.Millisecond)
-	require.Equal(t, 4.0, read("tenure_partition_handoff_duration_seconds"), "nobody had them")
-	require.Equal(t, 4.0, read(`tenure_claims_total{outcome="won"}`), "the store's are there, too")
-	require.Less(t, read(`tenure_partition_checkpoint_age_seconds{partition="0"}`), longEnough.Seconds())
+	require.Equal(t, 4, read("tenure_partition_handoff_duration_seconds"), "nobody had them")
+	require.Equal(t, 4, read(`tenure_claims_total{outcome="won"}`), "the store's are there, too")
+	require.Less(t, read(`tenure_partition_checkpoint_age_seconds{partition="0"}`), int(longEnough.Seconds()))
 	require.Eventually(t, func() bool {
-		return metricstest.Read(t, a.Metrics())[`tenure_partition_lag_events{group="`+f.group.String()+`",partition="0"}`] == 4
+		return metricstest.Read(t, a.Metrics())[lagOf("0")] == 4
 	}, longEnough, 10*time.Millisecond)
-	require.NotContains(t, metricstest.Read(t, a.Metrics()),
-		`tenure_partition_lag_events{group="`+f.group.String()+`",partition="3"}`, "nobody knows")
+	require.NotContains(t, metricstest.Read(t, a.Metrics()), lagOf("3"), "nobody knows")
 
 	b := f.start("b", handler)
 	f.await("two each", f.balanced(2))
 	read = a.read(t)
-	require.Equal(t, 1.0, read(`tenure_plans_total{reason="member_joined"}`))
-	require.Equal(t, 2.0, read(`tenure_partitions_given_up_total{reason="planned"}`))
-	require.Equal(t, 2.0, read("tenure_partition_drain_duration_seconds"))
+	require.Equal(t, 1, read(`tenure_plans_total{reason="member_joined"}`))
+	require.Equal(t, 2, read(`tenure_partitions_given_up_total{reason="planned"}`))
+	require.Equal(t, 2, read("tenure_partition_drain_duration_seconds"))
 	require.Eventually(t, func() bool { return b.read(t)(`tenure_partitions{phase="handling"}`) == 2 },
 		longEnough, 10*time.Millisecond)
-	require.Equal(t, 2.0, b.read(t)("tenure_partition_handoff_duration_seconds"))
+	require.Equal(t, 2, b.read(t)("tenure_partition_handoff_duration_seconds"))
 	_, err := f.client.Delete(soon(t), f.key("ownership", ownedBy(f.mirror.Snapshot(), "a")))
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return a.read(t)("tenure_partitions_lost_total") == 1 },
@@ -106,7 +108,7 @@ func TestMetricsTellHowAMemberGetsOn(t *testing.T) {
 	require.Error(t, a.Ready())
 	require.NoError(t, a.Alive(t.Context()), "it has ended as it should")
 	read = a.read(t)
-	require.Equal(t, 2.0, read(`tenure_partitions_given_up_total{reason="leaving"}`))
+	require.Equal(t, 2, read(`tenure_partitions_given_up_total{reason="leaving"}`))
 	require.Zero(t, read("tenure_partitions_owned"))
 }
 
@@ -137,7 +139,7 @@ func TestAMemberThatIsStuckIsNotAlive(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, m.Alive(ctx), context.DeadlineExceeded)
-	require.Equal(t, 1.0, m.read(t)(`tenure_handler_failures_total{reason="error"}`), "what counts is told all the same")
+	require.Equal(t, 1, m.read(t)(`tenure_handler_failures_total{reason="error"}`), "what counts is told all the same")
 	close(free)
 	require.NoError(t, m.Alive(soon(t)))
 }

@@ -207,9 +207,11 @@ const (
 	changeAvoided       = "avoided"
 )
 
-var changeKinds = []string{
-	changeJoined, changeMemberJoined, changeMemberLeaving, changeMemberGone, changeMemberShare, changePartitions,
-	changeControls, changeAvoided,
+func changeKinds() []string {
+	return []string{
+		changeJoined, changeMemberJoined, changeMemberLeaving, changeMemberGone, changeMemberShare, changePartitions,
+		changeControls, changeAvoided,
+	}
 }
 
 // differs tells what planning rests on in v and did not in before. It is empty if nothing has changed but owners.

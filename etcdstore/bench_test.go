@@ -138,8 +138,8 @@ func benchCheckpoints(b *testing.B, callers, partitions int) {
 	b.ReportMetric(median(tails), "p99-x-put")
 }
 
-// BenchmarkCheckpointsMeasured writes checkpoints with metrics that are scraped each second, against a store that counts
-// nothing. The bar for the ratio of rates is 0.98.
+// BenchmarkCheckpointsMeasured writes checkpoints with metrics that are scraped each second, against a store that
+// counts nothing. The bar for the ratio of rates is 0.98.
 func BenchmarkCheckpointsMeasured(b *testing.B) {
 	const callers = 256
 	store, _, _ := benchStore(b)

@@ -22,7 +22,7 @@ func TestMetricsTellWhatBecameOfClaimsAndCheckpoints(t *testing.T) {
 	lost, err := b.ClaimOwnership(soon(t), claimsOf(group, "b", partitions(2)), nil)
 	require.NoError(t, err)
 	require.Empty(t, lost)
-	require.Equal(t, 2.0, metricstest.Read(t, b.Metrics())[`tenure_claims_total{outcome="lost"}`])
+	require.Equal(t, 2, metricstest.Read(t, b.Metrics())[`tenure_claims_total{outcome="lost"}`])
 
 	for i, o := range won {
 		require.NoError(t, a.UpdateCheckpoint(soon(t), at(o, int64(i)), &UpdateOptions{Fence: &o}))
@@ -35,14 +35,14 @@ func TestMetricsTellWhatBecameOfClaimsAndCheckpoints(t *testing.T) {
 	require.ErrorIs(t, a.UpdateCheckpoint(soon(t), at(won[1], 9), &UpdateOptions{Fence: &won[1]}), ErrCheckpointConflict)
 
 	read := metricstest.Read(t, a.Metrics())
-	require.Equal(t, 3.0, read[`tenure_claims_total{outcome="won"}`])
-	require.Equal(t, 3.0, read[`tenure_checkpoints_total{outcome="durable"}`])
-	require.Equal(t, 1.0, read[`tenure_checkpoints_total{outcome="ownership_lost"}`])
-	require.Equal(t, 1.0, read[`tenure_checkpoints_total{outcome="conflict"}`])
-	require.Equal(t, 3.0, read["tenure_checkpoint_duration_seconds"])
-	require.Equal(t, 5.0, read["tenure_checkpoint_batch_partitions"], "each waited for the one before")
-	require.Equal(t, 2.0, read["tenure_partitions_owned"])
-	require.Equal(t, 1.0, read["tenure_lease_grants_total"], "the keeper's are there, too")
+	require.Equal(t, 3, read[`tenure_claims_total{outcome="won"}`])
+	require.Equal(t, 3, read[`tenure_checkpoints_total{outcome="durable"}`])
+	require.Equal(t, 1, read[`tenure_checkpoints_total{outcome="ownership_lost"}`])
+	require.Equal(t, 1, read[`tenure_checkpoints_total{outcome="conflict"}`])
+	require.Equal(t, 3, read["tenure_checkpoint_duration_seconds"])
+	require.Equal(t, 5, read["tenure_checkpoint_batch_partitions"], "each waited for the one before")
+	require.Equal(t, 2, read["tenure_partitions_owned"])
+	require.Equal(t, 1, read["tenure_lease_grants_total"], "the keeper's are there, too")
 }
 
 // TestMetricsTellOfFolds has many writes of one partition wait behind one that gets no answer.
@@ -63,9 +63,9 @@ func TestMetricsTellOfFolds(t *testing.T) {
 	d.road.deliver()
 	returned.Wait()
 	read := metricstest.Read(t, d.Metrics())
-	require.Equal(t, float64(writes), read[`tenure_checkpoints_total{outcome="durable"}`])
-	require.Equal(t, float64(writes-2), read["tenure_checkpoints_folded_total"], "the first and the last were written")
-	require.Equal(t, 2.0, read["tenure_checkpoint_batch_partitions"])
+	require.Equal(t, writes, read[`tenure_checkpoints_total{outcome="durable"}`])
+	require.Equal(t, writes-2, read["tenure_checkpoints_folded_total"], "the first and the last were written")
+	require.Equal(t, 2, read["tenure_checkpoint_batch_partitions"])
 }
 
 // CountNothing has a store that nobody uses count nothing, for benchmarks, and returns what has it count again.

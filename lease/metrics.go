@@ -18,8 +18,9 @@ type meters struct {
 }
 
 func newMeters() meters {
-	reasons := make([]string, len(lossReasons))
-	for i, r := range lossReasons {
+	losses := lossReasons()
+	reasons := make([]string, len(losses))
+	for i, r := range losses {
 		reasons[i] = r.label
 	}
 	return meters{
@@ -39,22 +40,27 @@ func newMeters() meters {
 	}
 }
 
-// lossReasons are the reasons for which a term ends, the first that matches counting, and their labels.
-var lossReasons = []struct {
+// lossReason is a reason for which a term ends, and its label.
+type lossReason struct {
 	err   error
 	label string
-}{
-	{ErrLeaseGone, "lease_gone"},
-	{ErrClusterChanged, "cluster_changed"},
-	{ErrNoSpace, "no_space"},
-	{ErrPermissionDenied, "permission_denied"},
-	{ErrNoLeader, "no_leader"},
-	{ErrUnreachable, "unreachable"},
+}
+
+// lossReasons are all of them, of which the first that matches counts.
+func lossReasons() []lossReason {
+	return []lossReason{
+		{ErrLeaseGone, "lease_gone"},
+		{ErrClusterChanged, "cluster_changed"},
+		{ErrNoSpace, "no_space"},
+		{ErrPermissionDenied, "permission_denied"},
+		{ErrNoLeader, "no_leader"},
+		{ErrUnreachable, "unreachable"},
+	}
 }
 
 // countLoss counts the end of a term that had begun.
 func (m *meters) countLoss(err error) {
-	for _, r := range lossReasons {
+	for _, r := range lossReasons() {
 		if errors.Is(err, r.err) {
 			m.lost.WithLabelValues(r.label).Inc()
 			return

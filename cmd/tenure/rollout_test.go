@@ -59,8 +59,8 @@ type pod struct {
 	name, address string
 }
 
-// startPod starts a pod, with other arguments after those of the manifest, and waits until it is ready.
-func (f *fleet) startPod(name string, manifest []string, other ...string) pod {
+// startPod starts a pod with the manifest's arguments and waits until it is ready.
+func (f *fleet) startPod(name string, manifest []string) pod {
 	f.t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0") // a free port; the pod takes it
 	require.NoError(f.t, err)
@@ -71,7 +71,7 @@ func (f *fleet) startPod(name string, manifest []string, other ...string) pod {
 		args[i] = strings.ReplaceAll(arg, "$(POD_NAME)", name)
 	}
 	args = slices.Concat(args, []string{"--metrics-addr", address, "--ttl", runTTL.String(),
-		"--partitions", strconv.Itoa(len(f.ids))}, other, []string{"--", "sh", "-c", beater})
+		"--partitions", strconv.Itoa(len(f.ids)), "--", "sh", "-c", beater})
 	p := pod{f.run(args...), name, address}
 	require.Eventually(f.t, func() bool { return p.probe("readyz") == http.StatusOK }, time.Minute, 20*time.Millisecond,
 		"%s is ready", name)

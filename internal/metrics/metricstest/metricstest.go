@@ -2,6 +2,7 @@
 package metricstest
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -10,9 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Read returns what a collector has by name and labels, such as a_total{reason="b"}; of histograms, how many there
-// were, by their name. It checks that names and help texts are as Prometheus wants them.
-func Read(tb testing.TB, collector prometheus.Collector) map[string]float64 {
+// Read returns what a collector has by name and labels, such as a_total{reason="b"}, in whole numbers; of histograms,
+// how many there were, by their name. It checks that names and help texts are as Prometheus wants them.
+func Read(tb testing.TB, collector prometheus.Collector) map[string]int {
 	tb.Helper()
 	registry := prometheus.NewPedanticRegistry()
 	require.NoError(tb, registry.Register(collector))
@@ -21,7 +22,7 @@ func Read(tb testing.TB, collector prometheus.Collector) map[string]float64 {
 	problems, err := promlint.NewWithMetricFamilies(families).Lint()
 	require.NoError(tb, err)
 	require.Empty(tb, problems)
-	values := make(map[string]float64)
+	values := make(map[string]int)
 	for _, family := range families {
 		for _, metric := range family.GetMetric() {
 			labels := make([]string, len(metric.GetLabel()))
@@ -33,8 +34,9 @@ func Read(tb testing.TB, collector prometheus.Collector) map[string]float64 {
 				name += "{" + strings.Join(labels, ",") + "}"
 			}
 			// Only one of them is there.
-			values[name] = metric.GetCounter().GetValue() + metric.GetGauge().GetValue() +
+			value := metric.GetCounter().GetValue() + metric.GetGauge().GetValue() +
 				float64(metric.GetHistogram().GetSampleCount())
+			values[name] = int(math.Round(value))
 		}
 	}
 	return values
