@@ -42,9 +42,10 @@ demo: ## Share partitions on an etcd of its own while processes join, leave, die
 # so more of a package's run at once than there are processors.
 .PHONY: test
 test: ## Run all tests under the race detector
-	go test -race -timeout 20m -parallel 4 $$(go list ./... | grep -v '/integration\(/simulation\)\?$$')
+	go test -race -timeout 20m -parallel 4 $$(go list ./... | grep -v '/integration\(/simulation\|/blobs\)\?$$')
 	go test -timeout 20m ./integration/simulation
 	go test -race -timeout 20m -parallel 4 ./integration
+	go test -race -timeout 20m ./integration/blobs
 	cd integration/compare && go test ./...
 	cd integration/deploy && go test ./...
 

@@ -45,7 +45,7 @@ type rewriteFlags struct {
 	sourceFlags
 
 	all, takeAway, dryRun, anyGroup bool
-	to                              string
+	to, fromBlob                    string
 }
 
 func (f *rewriteFlags) define(flags *pflag.FlagSet) {
@@ -60,6 +60,7 @@ func (f *rewriteFlags) definePosition(flags *pflag.FlagSet) {
 
 func (a *app) rewriting() []*cobra.Command {
 	var reset, deleted, imported rewriteFlags
+	var exported exportFlags
 	resetting := &cobra.Command{
 		Use: "reset GROUP [PARTITION...] --to POSITION", Short: "Set checkpoints, also back", Long: resetHelp,
 		Example: "  tenure checkpoint reset orders/billing 7 --to sequence:812 --dry-run\n" +
@@ -88,7 +89,7 @@ func (a *app) rewriting() []*cobra.Command {
 		f.define(command.Flags())
 	}
 	exporting := &cobra.Command{
-		Use: "export GROUP [FILE]", Short: "Write checkpoints to a file", Long: exportHelp,
+		Use: "export GROUP [FILE]", Short: "Write checkpoints to a file or to Blob storage", Long: exportHelp,
 		Args: func(command *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				return nil
@@ -96,20 +97,35 @@ func (a *app) rewriting() []*cobra.Command {
 			return exactly("GROUP", "[FILE]")(command, args)
 		},
 		Annotations: quiet(),
-		Example:     "  tenure checkpoint export orders/billing billing.jsonl",
+		Example: "  tenure checkpoint export orders/billing billing.jsonl\n" +
+			"  tenure checkpoint export ns.servicebus.windows.net/orders/billing \\\n" +
+			"    --to-blob https://account.blob.core.windows.net/checkpoints --dry-run",
 		RunE: func(command *cobra.Command, args []string) error {
-			return a.exportCheckpoints(command.Context(), args)
+			return a.exportCheckpoints(command.Context(), &exported, args)
 		},
 	}
+	exported.define(exporting.Flags())
 	importing := &cobra.Command{
-		Use: "import GROUP FILE", Short: "Set checkpoints to those of a file", Long: importHelp,
-		Args: exactly("GROUP", "FILE"), Annotations: quiet(),
-		Example: "  tenure checkpoint import orders/billing billing.jsonl --dry-run",
-		RunE: func(command *cobra.Command, args []string) error {
-			return a.importCheckpoints(command.Context(), &imported, args[0], args[1])
+		Use: "import GROUP {FILE | --from-blob URL}", Short: "Set checkpoints to those of a file or of Blob storage",
+		Long: importHelp,
+		Args: func(command *cobra.Command, args []string) error {
+			if imported.fromBlob != "" {
+				return exactly("GROUP")(command, args)
+			}
+			return exactly("GROUP", "FILE")(command, args)
 		},
+		Annotations: quiet(),
+		Example: "  tenure checkpoint import orders/billing billing.jsonl --dry-run\n" +
+			"  tenure checkpoint import ns.servicebus.windows.net/orders/billing \\\n" +
+			"    --from-blob https://account.blob.core.windows.net/checkpoints --dry-run",
+		RunE: func(command *cobra.Command, args []string) error {
+			return a.importCheckpoints(command.Context(), &imported, args)
+		},
+		DisableFlagsInUseLine: true,
 	}
 	imported.define(importing.Flags())
+	importing.Flags().StringVar(&imported.fromBlob, "from-blob", "",
+		"take the checkpoints from the container with this `URL`, where the Event Hubs clients keep them")
 	importing.Flags().BoolVar(&imported.anyGroup, "any-group", false, "take checkpoints of other groups for this one's")
 	return []*cobra.Command{resetting, deleting, exporting, importing}
 }
@@ -193,10 +209,7 @@ func isSo(a etcdstore.Checkpoint, s *etcdstore.Snapshot) bool {
 			return false
 		}
 	}
-	b := s.Checkpoints[a.PartitionID]
-	same := func(x, y *int64) bool { return x == y || x != nil && y != nil && *x == *y }
-	sameText := func(x, y *string) bool { return x == y || x != nil && y != nil && *x == *y }
-	return same(a.SequenceNumber, b.SequenceNumber) && sameText(a.Offset, b.Offset)
+	return inspect.SamePosition(a, s.Checkpoints[a.PartitionID])
 }
 
 // showRewrites shows what would be done.

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/tenure-go/tenure/integration/internal/node"
 )
 
 // answerTimeout bounds every wait for the server: its start with many events and each of its answers.
@@ -40,7 +42,7 @@ func Launch(options Options) (*Process, error) {
 	if options.Partitions == 0 {
 		options.Partitions = 4
 	}
-	node, err := findNode()
+	program, err := node.Find()
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +52,7 @@ func Launch(options Options) (*Process, error) {
 	}
 
 	running, kill := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(running, node, "server.js",
+	cmd := exec.CommandContext(running, program, "server.js",
 		"--hub", options.Hub,
 		"--partitions", strconv.Itoa(options.Partitions),
 		"--port", strconv.Itoa(options.Port),
