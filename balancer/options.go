@@ -38,7 +38,8 @@ type Options struct {
 	Grace time.Duration
 
 	// Lag tells how many events of a partition come after a checkpoint, all that there are if it is nil. It is asked every
-	// 30 s for each partition that is handled, for [Member.Metrics]. Defaults to none: the lag is not known.
+	// 30 s for each partition that is handled, eight at a time, for [Member.Metrics]. It has to return when ctx ends.
+	// Defaults to none: the lag is not known.
 	Lag func(ctx context.Context, partition string, after *etcdstore.Checkpoint) (int64, error)
 
 	// SourceInterval is how often the source is asked again. Defaults to 30 s.

@@ -190,3 +190,54 @@ func TestGroupsAreListed(t *testing.T) {
 		require.Len(t, all[i].Corrupt, 1)
 	}
 }
+
+// TestGroupsAreFollowed follows groups while they come, change and go.
+func TestGroupsAreFollowed(t *testing.T) {
+	t.Parallel()
+	client := etcdtest.Start(t).Client(t)
+	s := startStore(t, client, nil, nil)
+	groups := []Group{{"ns", "hub", "a"}, {"ns", "hub", "b"}}
+	checkpoint := func(i int, number int64) {
+		require.NoError(t, s.UpdateCheckpoint(soon(t), at(Ownership{Group: groups[i], PartitionID: "0"}, number), nil))
+	}
+	checkpoint(0, 1)
+	ctx, stop := context.WithCancel(soon(t))
+	type seen struct {
+		group  Group
+		number int64
+		empty  bool
+	}
+	told := make(chan seen, 100)
+	followed := make(chan error, 1)
+	go func() {
+		followed <- s.FollowGroups(ctx, func(s *Snapshot) {
+			now := seen{group: s.Group, empty: s.IsEmpty()}
+			if c, found := s.Checkpoints["0"]; found {
+				now.number = *c.SequenceNumber
+			}
+			told <- now
+		})
+	}()
+	require.Equal(t, seen{groups[0], 1, false}, <-told)
+	checkpoint(1, 7)
+	require.Equal(t, seen{groups[1], 7, false}, <-told)
+	for number := range int64(50) {
+		checkpoint(1, 8+number)
+	}
+	tells := 0
+	for last := int64(0); last < 57; tells++ {
+		now := <-told
+		require.Equal(t, groups[1], now.group)
+		require.Greater(t, now.number, last, "each is told of once")
+		last = now.number
+	}
+	require.Less(t, tells, 50, "changes that come close together are told of together")
+	_, err := client.Delete(soon(t), s.keys.group(groups[0]), clientv3.WithPrefix())
+	require.NoError(t, err)
+	require.Equal(t, seen{groups[0], 0, true}, <-told)
+	stop()
+	require.ErrorIs(t, <-followed, context.Canceled)
+
+	require.NoError(t, s.Close(soon(t)))
+	require.ErrorIs(t, s.FollowGroups(soon(t), func(*Snapshot) {}), ErrClosed)
+}

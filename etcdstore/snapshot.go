@@ -27,6 +27,11 @@ type Snapshot struct {
 // Changed is closed when the group has changed since the snapshot or its mirror has stopped.
 func (s *Snapshot) Changed() <-chan struct{} { return s.changed }
 
+// IsEmpty reports whether nothing is kept of the group. Controls alone, which operators may have left, do not make one.
+func (s *Snapshot) IsEmpty() bool {
+	return len(s.Ownerships)+len(s.Checkpoints)+len(s.Members)+len(s.Corrupt)+len(s.Controls.Partitions) == 0
+}
+
 func newSnapshot(group Group, revision int64, withCheckpoints bool) Snapshot {
 	s := Snapshot{
 		Group:      group,

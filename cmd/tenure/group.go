@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,12 +19,13 @@ func (a *app) groupCommand() *cobra.Command {
 	var listed, shown outputFlags
 	list := &cobra.Command{
 		Use: "list", Short: "List the groups that share this prefix", Args: noArguments, Annotations: quiet(),
-		Example: "  tenure group list --endpoints localhost:2379\n  tenure group list -o json",
+		Example: "  tenure group list --endpoints localhost:2379\n  tenure group list -o json\n  tenure group list --watch",
 		RunE: func(command *cobra.Command, _ []string) error {
 			return a.listGroups(command.Context(), &listed)
 		},
 	}
 	listed.define(list.Flags())
+	listed.defineWatch(list.Flags())
 	show := &cobra.Command{
 		Use: "show GROUP", Short: "Show a group: its members, and what is to be noticed", Args: exactly("GROUP"),
 		Annotations: quiet(),
@@ -41,6 +43,9 @@ func (a *app) listGroups(ctx context.Context, f *outputFlags) error {
 		return err
 	}
 	return a.withReader(ctx, func(store *etcdstore.Store) error {
+		if f.watch {
+			return a.followGroups(ctx, f, store)
+		}
 		bounded, cancel := context.WithTimeout(ctx, readLimit)
 		defer cancel()
 		all, err := store.ListGroups(bounded)
@@ -59,6 +64,39 @@ func (a *app) listGroups(ctx context.Context, f *outputFlags) error {
 			page.Table(inspect.GroupTable(groups))
 		})
 	})
+}
+
+// followGroups prints a line for each group whose summary is another.
+func (a *app) followGroups(ctx context.Context, f *outputFlags, store *etcdstore.Store) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	known := make(map[string]inspect.Group)
+	err := store.FollowGroups(ctx, func(s *etcdstore.Snapshot) {
+		now := inspect.Summary(s)
+		before, found := known[now.Group]
+		known[now.Group] = now
+		if before.Revision = now.Revision; found && before == now {
+			return // a checkpoint, or what is no part of the summary
+		}
+		var page inspect.Page
+		err := f.line(&page, inspect.GroupChange{Time: time.Now(), Group: now, New: !found, Gone: s.IsEmpty()})
+		if s.IsEmpty() {
+			delete(known, now.Group)
+		}
+		if err == nil {
+			err = a.print(&page)
+		}
+		if err != nil {
+			stop(err)
+		}
+	})
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 // groupDetails is what is shown of a group.

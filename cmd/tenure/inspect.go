@@ -91,7 +91,7 @@ func (a *app) withGroup(
 	ctx context.Context, text string, work func(*etcdstore.Store, *etcdstore.Mirror) error,
 ) error {
 	return a.withMirror(ctx, text, func(store *etcdstore.Store, mirror *etcdstore.Mirror) error {
-		if s := mirror.Snapshot(); isEmpty(s) {
+		if s := mirror.Snapshot(); s.IsEmpty() {
 			return a.unknownGroup(ctx, store, s)
 		}
 		return work(store, mirror)
@@ -124,10 +124,6 @@ func readGroup(text string) (etcdstore.Group, error) {
 		return group, &problem.Error{Kind: problem.Usage, What: "GROUP", Err: err, Do: "Known ones: tenure group list"}
 	}
 	return group, nil
-}
-
-func isEmpty(s *etcdstore.Snapshot) bool {
-	return len(s.Ownerships)+len(s.Checkpoints)+len(s.Members)+len(s.Corrupt)+len(s.Controls.Partitions) == 0
 }
 
 func (a *app) unknownGroup(ctx context.Context, store *etcdstore.Store, s *etcdstore.Snapshot) error {
@@ -193,13 +189,9 @@ func (a *app) follow(
 		}
 		after := mirror.Snapshot()
 		var page inspect.Page
-		encoder := json.NewEncoder(&page)
-		encoder.SetEscapeHTML(false)
 		for _, change := range changes(before, after, time.Now()) {
-			if f.output != outputJSON {
-				page.Linef("%v", change)
-			} else if err := encoder.Encode(change); err != nil {
-				return fmt.Errorf("encode: %w", err)
+			if err := f.line(&page, change); err != nil {
+				return err
 			}
 		}
 		if err := a.print(&page); err != nil {
@@ -207,6 +199,20 @@ func (a *app) follow(
 		}
 		before = after
 	}
+}
+
+// line adds a change to a page, as a line of text or of JSON.
+func (f *outputFlags) line(page *inspect.Page, change fmt.Stringer) error {
+	if f.output != outputJSON {
+		page.Linef("%v", change)
+		return nil
+	}
+	encoder := json.NewEncoder(page)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(change); err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	return nil
 }
 
 // exactly is [cobra.ExactArgs] with an error of the right kind. The names are those of the arguments.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -214,4 +215,10 @@ func TestChangesAreFollowed(t *testing.T) {
 		s.put(group+"checkpoint/2", fmt.Sprintf(`{"sequence_number":%d,"owner_id":"pod-10"}`, n))
 	})
 	require.Regexp(t, `partition 2 is at sequence number \d+, offset -, written by pod-10$`, lines[0])
+	lines = follow("group list --watch", "local/orders/other", func() {
+		n++
+		s.put("/tenure/v1/local/orders/other/checkpoint/"+strconv.Itoa(n), `{"sequence_number":1}`)
+	})
+	require.Regexp(t, `group local/orders/billing: \d+ of \d+ partitions owned, \d+ members, \d+ checkpoints`,
+		strings.Join(lines, "\n"))
 }

@@ -109,18 +109,23 @@ func (c *filesConsumer) handle(ctx context.Context, owned *balancer.Partition) e
 	return c.nameCheckpoint(owned, err)
 }
 
-// FileBehind returns how many lines of a file come after a checkpoint, or how many it has if there is none.
+// FileBehind returns how many lines of a file come after a checkpoint, or how many it has if there is none. A
+// checkpoint whose offset is none of the file's counts by its sequence number alone, and without one as none.
 func FileBehind(
 	ctx context.Context, folder *filestream.Folder, partition string, after *etcdstore.Checkpoint,
 ) (int64, error) {
-	start := filestream.Earliest()
 	if after != nil {
-		var err error
-		if start, err = behind(*after); err != nil {
-			return 0, err
+		if start, err := behind(*after); err == nil {
+			if lines, err := folder.Behind(ctx, partition, start); err == nil || ctx.Err() != nil {
+				return lines, err
+			}
 		}
 	}
-	return folder.Behind(ctx, partition, start)
+	last, _, err := folder.End(ctx, partition)
+	if after == nil || after.SequenceNumber == nil {
+		return last + 1, err
+	}
+	return max(0, last-*after.SequenceNumber), err
 }
 
 // behind returns the place behind a checkpoint.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tenure-go/tenure/etcdstore"
 )
@@ -65,6 +66,28 @@ func (g Group) Notes() string {
 	note(g.Foreign, "foreign owner", "foreign owners")
 	note(g.Corrupt, "corrupt record", "corrupt records")
 	return strings.Join(notes, ", ")
+}
+
+// GroupChange is a group whose summary has changed, or that was there when the look at it began.
+type GroupChange struct {
+	Group
+
+	Time time.Time `json:"time"`           // when it was seen
+	New  bool      `json:"new,omitempty"`  // not seen before
+	Gone bool      `json:"gone,omitempty"` // nothing of it is left
+}
+
+// String is the change as a line.
+func (c GroupChange) String() string {
+	text := fmt.Sprintf("%d of %d partitions owned, %d members, %d checkpoints", c.Owned, c.Partitions, c.Members,
+		c.Checkpoints)
+	if notes := c.Notes(); notes != "" {
+		text += "; " + notes
+	}
+	if c.Gone {
+		text = "nothing is left"
+	}
+	return fmt.Sprintf("%s  group %s: %s", c.Time.Format("15:04:05.000"), printable(c.Group.Group), text)
 }
 
 // GroupTable shows groups.
