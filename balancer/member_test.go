@@ -63,9 +63,7 @@ func TestAStormOfMembersSettlesIntoOnePlan(t *testing.T) {
 	f.ttl = longTTL
 	members := make([]*testMember, 50)
 	for i := range members {
-		// One that is late by less than this, on a busy machine, is still part of the storm.
-		members[i] = f.make(memberName(i), etcd.Endpoints(), names(f.ids...), idleHandler,
-			func(o *Options) { o.Settle = time.Second })
+		members[i] = f.make(memberName(i), etcd.Endpoints(), names(f.ids...), idleHandler)
 	}
 	tick := time.NewTicker(time.Second / 50)
 	defer tick.Stop()

@@ -30,7 +30,7 @@ while [ -z "$draining" ]; do
 	n=$((n + 1))
 	echo "$TENURE_WORKER_FENCE $n $(date +%s%N)" >>"$BEATS/$TENURE_WORKER_PARTITION"
 	echo "{\"sequence_number\":$n}" >&3
-	sleep 0.03
+	sleep "$BEAT"
 done`
 
 // beat is one line of a beater.
@@ -44,6 +44,7 @@ type fleet struct {
 	t         *testing.T
 	endpoints string
 	beats     string // a folder
+	pause     string // between two beats, in seconds
 	ids       []string
 }
 
@@ -51,7 +52,10 @@ const runTTL = 2 * time.Second
 
 func newFleet(t *testing.T, partitions int) *fleet {
 	t.Helper()
-	f := &fleet{t: t, endpoints: strings.Join(etcdtest.Start(t, etcdtest.Defaults).Endpoints(), ","), beats: t.TempDir()}
+	f := &fleet{
+		t: t, endpoints: strings.Join(etcdtest.Start(t, etcdtest.Defaults).Endpoints(), ","),
+		beats: t.TempDir(), pause: "0.03",
+	}
 	for i := range partitions {
 		f.ids = append(f.ids, strconv.Itoa(i))
 	}
@@ -92,7 +96,7 @@ func (f *fleet) run(args ...string) *runner {
 	common := []string{"run", "--endpoints", f.endpoints, "--group", "orders/billing", "--ttl", runTTL.String(),
 		"--partitions", strconv.Itoa(len(f.ids))}
 	r := &runner{Cmd: exec.Command(os.Args[0], slices.Concat(common, args)...), t: f.t, stderr: &syncBuffer{}}
-	r.Env = append(os.Environ(), "TENURE_TEST_AS_COMMAND=1", "BEATS="+f.beats, "GORACE=atexit_sleep_ms=0")
+	r.Env = append(os.Environ(), "TENURE_TEST_AS_COMMAND=1", "BEATS="+f.beats, "BEAT="+f.pause, "GORACE=atexit_sleep_ms=0")
 	r.Stderr = r.stderr
 	stdout, err := r.StdoutPipe()
 	require.NoError(f.t, err)
