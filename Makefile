@@ -11,8 +11,6 @@ TRIALS ?= 200
 DURATION ?= 10m
 # How long a simulation may look for one defect.
 BUDGET ?= 60s
-# How many turns the benchmarks that report ratios take.
-TURNS ?= 20
 
 # Modules of their own, for what users of the libraries should not depend on.
 NESTED := integration/compare balancer/eventhubs/example/processor integration/servers/etcd35 integration/servers/etcd36 \
@@ -77,9 +75,18 @@ fuzz: ## Fuzz all that is parsed: keys, etags, values, control records, what wor
 	done; done
 
 .PHONY: bench
-bench: ## Measure the store beside plain etcd, TURNS (20) turns each, then everything else, then the plan beside Kafka's
-	go test -run '^$$' -bench '^Benchmark(Claims|Checkpoints)' -benchtime $(TURNS)x -timeout 60m ./etcdstore
-	go test -run '^$$' -bench . -skip '^Benchmark(Claims|Checkpoints)' -benchmem -timeout 60m ./...
+bench: ## Measure everything beside what others use for the same, and write docs/benchmarks.md (10 min, and nothing else running)
+	cd integration/compare && TENURE_BENCH=full TENURE_BENCH_OUT=$(CURDIR)/docs \
+		go test -v -count 1 -timeout 2h -run '^TestBenchmarks$$' .
+
+.PHONY: bench-quick
+bench-quick: ## The same in few and short turns, printed, and written to bin/bench (2 min)
+	cd integration/compare && TENURE_BENCH=quick TENURE_BENCH_OUT=$(CURDIR)/bin/bench \
+		go test -v -count 1 -timeout 1h -run '^TestBenchmarks$$' .
+
+.PHONY: bench-parts
+bench-parts: ## Run the benchmarks of single parts, and of the plan beside Kafka's
+	go test -run '^$$' -bench . -benchmem -timeout 60m ./...
 	cd integration/compare && go test -run '^$$' -bench . -timeout 60m ./...
 
 .PHONY: lease-trials

@@ -102,7 +102,8 @@ func (a *app) rootCommand() *cobra.Command {
 	})
 	a.addFlags(root.PersistentFlags())
 	root.AddCommand(a.consumeCommand(), a.runCommand(), a.versionCommand(), a.demoCommand(), a.devEtcdCommand(),
-		a.topCommand(), a.doctorCommand(), a.groupCommand(), a.memberCommand(), a.partitionCommand(), a.checkpointCommand())
+		a.topCommand(), a.doctorCommand(), a.benchCommand(), a.groupCommand(), a.memberCommand(), a.partitionCommand(),
+		a.checkpointCommand())
 	a.completeAll(root)
 	return root
 }

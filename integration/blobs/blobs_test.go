@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -20,18 +19,12 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/sas"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tenure-go/tenure/integration/internal/azurite"
 	"github.com/tenure-go/tenure/integration/internal/build"
-	"github.com/tenure-go/tenure/integration/internal/node"
 	"github.com/tenure-go/tenure/internal/etcdtest"
 )
 
 func TestMain(m *testing.M) { etcdtest.Main(m) }
-
-// What every Azurite has.
-const (
-	account = "devstoreaccount1"
-	key     = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-)
 
 // The names as a program gives them, and as most clients write them.
 const (
@@ -44,9 +37,9 @@ const (
 
 // world is an Azurite and an etcd, and the command between them.
 type world struct {
+	*azurite.Server
+
 	t          *testing.T
-	node       string
-	storage    string // Azurite's address
 	etcd       string
 	command    string
 	containers int
@@ -54,44 +47,11 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	program, err := node.Find()
-	if err != nil {
-		t.Skip(err)
-	}
-	require.NoError(t, node.Install("clients"))
-	w := &world{t: t, node: program, etcd: strings.Join(etcdtest.Start(t).Endpoints(), ",")}
+	w := &world{Server: azurite.Start(t), t: t, etcd: strings.Join(etcdtest.Start(t).Endpoints(), ",")}
+	var err error
 	w.command, err = build.Command(t.TempDir(), "cmd/tenure")
 	require.NoError(t, err)
-
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // a free port, for Azurite
-	require.NoError(t, err)
-	host, port, err := net.SplitHostPort(listener.Addr().String())
-	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	azurite := exec.Command(program, "node_modules/azurite/dist/src/blob/main.js", "--inMemoryPersistence", "--silent",
-		"--skipApiVersionCheck", "--blobHost", host, "--blobPort", port)
-	azurite.Dir = "clients"
-	var said bytes.Buffer
-	azurite.Stdout, azurite.Stderr = &said, &said
-	require.NoError(t, azurite.Start())
-	t.Cleanup(func() {
-		_ = azurite.Process.Kill()
-		_ = azurite.Wait() // It was killed.
-	})
-	w.storage = net.JoinHostPort(host, port)
-	require.Eventually(t, func() bool {
-		connection, err := net.Dial("tcp", w.storage)
-		if err == nil {
-			_ = connection.Close()
-		}
-		return err == nil
-	}, time.Minute, 50*time.Millisecond, "Azurite listens: %s", &said)
 	return w
-}
-
-func (w *world) connectionString() string {
-	return fmt.Sprintf("DefaultEndpointsProtocol=http;AccountName=%s;AccountKey=%s;BlobEndpoint=http://%s/%s;",
-		account, key, w.storage, account)
 }
 
 // storage is a container, seen by its clients.
@@ -108,7 +68,7 @@ func (w *world) container() *storage {
 	w.containers++
 	s := &storage{w: w, name: fmt.Sprintf("checkpoints-%d", w.containers)}
 	var err error
-	s.Client, err = container.NewClientFromConnectionString(w.connectionString(), s.name, nil)
+	s.Client, err = container.NewClientFromConnectionString(w.ConnectionString(), s.name, nil)
 	require.NoError(w.t, err)
 	_, err = s.Create(w.t.Context(), nil)
 	require.NoError(w.t, err)
@@ -140,8 +100,8 @@ func goCheckpoint(partition string, sequence int64, offset string) azeventhubs.C
 // javascript runs the client for JavaScript.
 func (s *storage) javascript(args ...string) []byte {
 	s.w.t.Helper()
-	command := exec.Command(s.w.node, append([]string{"store.js", s.w.connectionString(), s.name}, args...)...)
-	command.Dir = "clients"
+	command := exec.Command(s.w.Node, append([]string{"store.js", s.w.ConnectionString(), s.name}, args...)...)
+	command.Dir = s.w.Clients
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
 	out, err := command.Output()
@@ -161,12 +121,12 @@ func (s *storage) tenure(withKey bool, args ...string) result {
 	command := exec.Command(s.w.command, append(args, "--endpoints", s.w.etcd)...)
 	command.Env = append(os.Environ(), "AZURE_STORAGE_CONNECTION_STRING=")
 	if withKey {
-		command.Env = append(command.Env, "AZURE_STORAGE_CONNECTION_STRING="+s.w.connectionString())
+		command.Env = append(command.Env, "AZURE_STORAGE_CONNECTION_STRING="+s.w.ConnectionString())
 	}
 	var out, log bytes.Buffer
 	command.Stdout, command.Stderr = &out, &log
 	err := command.Run()
-	require.NotContains(s.w.t, log.String(), key, "a key was shown")
+	require.NotContains(s.w.t, log.String(), azurite.Key, "a key was shown")
 	return result{out.String(), log.String(), err != nil}
 }
 
