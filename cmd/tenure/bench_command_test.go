@@ -50,5 +50,6 @@ func TestAnEtcdIsMeasured(t *testing.T) {
 		r.stdout)
 
 	wrong := command(t, nil, "bench", "--callers", "64", "--partitions", "8", "--ttl", "1.5s", "--duration", "0s")
-	wrong.require(t, exitUsage, "--callers must be numbers from 1 to --partitions", "--ttl must be whole seconds", "--duration must be above 0")
+	wrong.require(t, exitUsage, "--callers must be numbers from 1 to --partitions", "--ttl must be whole seconds",
+		"--duration must be above 0")
 }

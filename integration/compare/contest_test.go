@@ -117,6 +117,14 @@ func number(x float64) string {
 	return fmt.Sprintf("%.2f", x)
 }
 
+// counted shows a number of things without digits behind the point.
+func counted(x float64, unit string) string {
+	if unit == "" {
+		return fmt.Sprintf("%.0f", x)
+	}
+	return number(x)
+}
+
 // howLong returns how many seconds something took.
 func howLong(do func()) float64 {
 	began := time.Now()

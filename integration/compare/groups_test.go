@@ -31,10 +31,14 @@ func (f figure) String() string {
 		if median(f.values) > f.most {
 			met = "**missed**"
 		}
-		bar = fmt.Sprintf("at most %s, %s", number(f.most), met)
+		bar = fmt.Sprintf("at most %s, %s", counted(f.most, f.unit), met)
 	}
-	return fmt.Sprintf("| %s | %s %s (%s to %s) | %s |\n", f.name, number(median(f.values)), f.unit,
-		number(slices.Min(f.values)), number(slices.Max(f.values)), bar)
+	unit := ""
+	if f.unit != "" {
+		unit = " " + f.unit
+	}
+	return fmt.Sprintf("| %s | %s%s (%s to %s) | %s |\n", f.name, counted(median(f.values), f.unit), unit,
+		counted(slices.Min(f.values), f.unit), counted(slices.Max(f.values), f.unit), bar)
 }
 
 // group is members of one group, a client and a lease each, in this process.

@@ -55,7 +55,7 @@ func (w *world) listing(t *testing.T, partitions int) contest {
 		},
 		rows: []row{
 			{measure: time_, unit: "ms", scale: 1e3, less: true, peer: raw, bar: 1 / 1.3},
-			{measure: fromMirror, unit: "ms", scale: 1e3, less: true, peer: raw},
+			{measure: fromMirror, unit: "µs", scale: 1e6, less: true, peer: raw},
 		},
 	}
 }
