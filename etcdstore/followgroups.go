@@ -25,28 +25,21 @@ func (s *Store) FollowGroups(ctx context.Context, tell func(*Snapshot)) error {
 	}
 	defer leave()
 	g := &groups{store: s, all: make(map[Group]*Snapshot), changed: make(map[Group]bool), wake: make(chan struct{}, 1)}
-	following, stop := context.WithCancel(ctx)
 	followed := make(chan error, 1)
-	go func() {
-		followed <- s.follow(following, feed{
+	go func() { // it ends with ctx, and this waits for it
+		followed <- s.follow(ctx, feed{
 			from: s.keys.prefix + "/", to: clientv3.GetPrefixRangeEnd(s.keys.prefix + "/"), reset: g.reset, apply: g.apply,
 		})
 	}()
-	defer func() {
-		stop()
-		if err == nil {
-			err = <-followed
-		}
-	}()
 	for {
 		select {
-		case err = <-followed:
+		case err := <-followed:
 			return err
 		case <-g.wake:
 		}
 		g.tell(tell)
 		select {
-		case err = <-followed:
+		case err := <-followed:
 			return err
 		case <-time.After(lookPause):
 		}

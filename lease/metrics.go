@@ -35,7 +35,7 @@ func newMeters() meters {
 		}),
 		failures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "tenure_lease_renewal_failures_total",
-			Help: "Renewals of the lease that failed. The next follows at once, and trust lasts from the last confirmed one.",
+			Help: "Renewals of the lease that failed. The next follows soon, and trust lasts from the last confirmed one.",
 		}),
 	}
 }

@@ -96,7 +96,7 @@ func TestBenchmarks(t *testing.T) {
 	case "quick":
 		rounds, turn = 3, 300*time.Millisecond
 	default:
-		t.Skip("TENURE_BENCH is full or quick")
+		t.Skip("make bench and make bench-quick measure, for minutes: TENURE_BENCH is neither full nor quick")
 	}
 	out := os.Getenv("TENURE_BENCH_OUT")
 	require.NotEmpty(t, out, "TENURE_BENCH_OUT is the folder to write to")
