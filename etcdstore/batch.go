@@ -67,11 +67,12 @@ type part struct {
 	size      int                  // bytes on the wire, roughly
 }
 
-func (p part) txn() clientv3.Op {
+// instead is what is done if the compares fail.
+func (p part) instead() []clientv3.Op {
 	if p.otherwise == nil {
-		return clientv3.OpTxn(p.compares, p.then, nil)
+		return nil
 	}
-	return clientv3.OpTxn(p.compares, p.then, p.otherwise())
+	return p.otherwise()
 }
 
 // outcome is what became of a part: etcd's answer, or an error.
@@ -163,7 +164,7 @@ func (s *Store) settleFlat(ctx context.Context, parts []part, outcomes []outcome
 		all.then = append(all.then, p.then...)
 		all.size += p.size
 	}
-	resp, err := s.send(ctx, all.txn())
+	resp, err := s.send(ctx, all.compares, all.then, nil)
 	if err == nil && resp.Succeeded {
 		responses := resp.Responses
 		for i, p := range parts {
@@ -194,17 +195,19 @@ func (s *Store) settleNested(ctx context.Context, parts []part, outcomes []outco
 	if len(parts) == 0 {
 		return
 	}
-	txns := make([]clientv3.Op, len(parts))
+	var resp answer
+	var err error
 	depth, size := 0, 0
-	for i, p := range parts {
-		txns[i] = p.txn()
-		depth, size = max(depth, p.depth), size+p.size
+	if len(parts) == 1 {
+		resp, err = s.send(ctx, parts[0].compares, parts[0].then, parts[0].instead())
+	} else {
+		txns := make([]clientv3.Op, len(parts))
+		for i, p := range parts {
+			txns[i] = clientv3.OpTxn(p.compares, p.then, p.instead())
+			depth, size = max(depth, p.depth), size+p.size
+		}
+		resp, err = s.send(ctx, nil, txns, nil)
 	}
-	shared := txns[0]
-	if len(parts) > 1 {
-		shared = clientv3.OpTxn(nil, txns, nil)
-	}
-	resp, err := s.send(ctx, shared)
 	repeated = repeated || resp.repeated
 	switch {
 	case err == nil && len(parts) == 1:

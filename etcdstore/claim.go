@@ -243,7 +243,11 @@ func partOf(ops []clientv3.Op) part {
 
 // unchanged holds while the record at key has that ModRevision, 0 meaning that there is none.
 func unchanged(key string, revision int64) clientv3.Cmp {
-	return clientv3.Compare(clientv3.ModRevision(key), "=", revision)
+	compare := clientv3.ModRevision(key)
+	// What clientv3.Compare does as well, on a copy that it makes by reflection.
+	to := compare.GetCompare()
+	to.Result, to.TargetUnion = pb.Compare_EQUAL, &pb.Compare_ModRevision{ModRevision: revision}
+	return compare
 }
 
 // claim sends claims under a term that is held, with ops beside them, and returns the winners.

@@ -85,9 +85,17 @@ func (k keyspace) groupOf(key string) (Group, bool) {
 }
 
 func (k keyspace) split(key string) (g Group, kd kind, name string, err error) {
-	rest, ok := strings.CutPrefix(key, k.prefix+"/")
-	segments := strings.SplitN(rest, "/", 5)
-	if !ok || len(segments) != 5 {
+	rest, ok := strings.CutPrefix(key, k.prefix)
+	if ok {
+		rest, ok = strings.CutPrefix(rest, "/")
+	}
+	var segments [4]string
+	for i := range segments {
+		if ok {
+			segments[i], rest, ok = strings.Cut(rest, "/")
+		}
+	}
+	if !ok {
 		layout := k.prefix + "/<namespace>/<event hub>/<consumer group>/<kind>/<name>"
 		return g, kd, name, &fieldError{Field: "key", Value: key, Err: errors.New("want " + layout)}
 	}
@@ -98,14 +106,14 @@ func (k keyspace) split(key string) (g Group, kd kind, name string, err error) {
 	}
 	switch kd = kind(segments[3]); kd {
 	case kindControl:
-		name = segments[4]
+		name = rest
 		for segment := range strings.SplitSeq(name, "/") {
 			if _, err = unescapeSegment(segment); err != nil {
 				break
 			}
 		}
 	case kindCheckpoint, kindMember, kindOwnership, kindReserved:
-		name, err = unescapeSegment(segments[4])
+		name, err = unescapeSegment(rest)
 	default:
 		err = &fieldError{Field: "key segment", Value: segments[3], Err: errUnknownKind}
 	}
@@ -114,6 +122,9 @@ func (k keyspace) split(key string) (g Group, kd kind, name string, err error) {
 
 // unescapeSegment is the strict inverse of [url.PathEscape] on one segment that names something.
 func unescapeSegment(segment string) (string, error) {
+	if segment != "" && strings.IndexFunc(segment, isEscaped) < 0 {
+		return segment, nil
+	}
 	name, err := url.PathUnescape(segment)
 	switch {
 	case err != nil:
@@ -128,6 +139,12 @@ func unescapeSegment(segment string) (string, error) {
 		return "", &fieldError{Field: "key segment", Value: segment, Err: err}
 	}
 	return name, nil
+}
+
+// isEscaped is false for characters that stand for themselves in every part of a URL.
+func isEscaped(r rune) bool {
+	letter := 'a' <= r && r <= 'z' || isUpperASCII(r)
+	return !letter && (r < '0' || r > '9') && !strings.ContainsRune("-_.~", r)
 }
 
 // Fold returns the group with the ASCII letters of its names in lower case. It is the one folding rule of this

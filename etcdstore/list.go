@@ -20,15 +20,16 @@ func (s *Store) ListOwnership(ctx context.Context, group Group) ([]Ownership, er
 	}
 	ownerships := make([]Ownership, 0, len(kvs))
 	var corrupt []error
+	readable := kvs[:0]
 	for _, kv := range kvs {
 		o, bad := s.ownershipOf(kv)
 		if bad != nil {
 			corrupt = append(corrupt, bad)
 			continue
 		}
-		ownerships = append(ownerships, o)
+		ownerships, readable = append(ownerships, o), append(readable, kv)
 	}
-	s.noteListed(ownerships)
+	s.noteListed(readable, ownerships)
 	return ownerships, errors.Join(corrupt...)
 }
 
@@ -77,6 +78,11 @@ func (s *Store) ownershipOf(kv *mvccpb.KeyValue) (Ownership, *RecordError) {
 	if err != nil {
 		return Ownership{}, newRecordError(string(kv.Key), kv.ModRevision, err)
 	}
+	return readOwnership(group, partition, kv)
+}
+
+// readOwnership decodes the ownership record of a partition whose key has been read.
+func readOwnership(group Group, partition string, kv *mvccpb.KeyValue) (Ownership, *RecordError) {
 	record, err := decodeOwnership(kv.Value)
 	if err != nil {
 		return Ownership{}, newRecordError(string(kv.Key), kv.ModRevision, err)
@@ -101,6 +107,11 @@ func (s *Store) checkpointOf(kv *mvccpb.KeyValue) (Checkpoint, *RecordError) {
 	if err != nil {
 		return Checkpoint{}, newRecordError(string(kv.Key), kv.ModRevision, err)
 	}
+	return readCheckpoint(group, partition, kv)
+}
+
+// readCheckpoint decodes the checkpoint record of a partition whose key has been read.
+func readCheckpoint(group Group, partition string, kv *mvccpb.KeyValue) (Checkpoint, *RecordError) {
 	record, err := decodeCheckpoint(kv.Value)
 	if err != nil {
 		return Checkpoint{}, newRecordError(string(kv.Key), kv.ModRevision, err)
@@ -120,11 +131,13 @@ func (r checkpointRecord) checkpoint(group Group, partition string) Checkpoint {
 }
 
 // noteListed remembers who owned what, so that the next claim can name its predecessor in the record.
-func (s *Store) noteListed(ownerships []Ownership) {
+func (s *Store) noteListed(kvs []*mvccpb.KeyValue, ownerships []Ownership) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, o := range ownerships {
-		etag, _ := parseETag(o.ETag)
-		s.owners[s.keys.key(o.Group, kindOwnership, o.PartitionID)] = seenOwner{etag: etag, owner: o.OwnerID}
+	for i, kv := range kvs {
+		seen := seenOwner{etag: kv.ModRevision, owner: ownerships[i].OwnerID}
+		if s.owners[string(kv.Key)] != seen { // mostly it is known from the listing before
+			s.owners[string(kv.Key)] = seen
+		}
 	}
 }

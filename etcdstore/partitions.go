@@ -59,8 +59,8 @@ func (s *Store) AddPartitions(ctx context.Context, group Group, ids []string) er
 			return nil
 		}
 		value := string(encodePartitions(all))
-		answer, err := s.send(ctx, clientv3.OpTxn([]clientv3.Cmp{unchanged(key, revision)},
-			[]clientv3.Op{clientv3.OpPut(key, value)}, []clientv3.Op{clientv3.OpGet(key)}))
+		answer, err := s.send(ctx, []clientv3.Cmp{unchanged(key, revision)},
+			[]clientv3.Op{clientv3.OpPut(key, value)}, []clientv3.Op{clientv3.OpGet(key)})
 		switch {
 		case etcderr.TooLarge(err):
 			return fmt.Errorf("%w: %d partitions make a value of %d bytes; raise etcd's --max-request-bytes: %w",

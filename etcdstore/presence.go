@@ -152,9 +152,9 @@ func (p *Presence) put(ctx context.Context, term *lease.Term) (*mvccpb.KeyValue,
 	expected := p.revision
 	value := string(p.member.encode())
 	for {
-		answer, err := p.store.send(ctx, clientv3.OpTxn([]clientv3.Cmp{unchanged(p.key, expected)},
+		answer, err := p.store.send(ctx, []clientv3.Cmp{unchanged(p.key, expected)},
 			[]clientv3.Op{clientv3.OpPut(p.key, value, clientv3.WithLease(term.ID()))},
-			[]clientv3.Op{clientv3.OpGet(p.key)}))
+			[]clientv3.Op{clientv3.OpGet(p.key)})
 		if err != nil {
 			return nil, err
 		}
@@ -235,8 +235,8 @@ func (p *Presence) Leave(ctx context.Context) error {
 	p.left = true
 	s.strike(p)
 	for expected := p.revision; ; {
-		answer, err := s.send(ctx, clientv3.OpTxn([]clientv3.Cmp{unchanged(p.key, expected)},
-			[]clientv3.Op{clientv3.OpDelete(p.key)}, []clientv3.Op{clientv3.OpGet(p.key)}))
+		answer, err := s.send(ctx, []clientv3.Cmp{unchanged(p.key, expected)},
+			[]clientv3.Op{clientv3.OpDelete(p.key)}, []clientv3.Op{clientv3.OpGet(p.key)})
 		if err != nil || answer.Succeeded {
 			return err
 		}

@@ -126,7 +126,7 @@ func (r *Reservation) putOp(id clientv3.LeaseID, ids []string) clientv3.Op {
 }
 
 func (r *Reservation) put(ctx context.Context, id clientv3.LeaseID, ids []string) error {
-	_, err := r.store.send(ctx, clientv3.OpTxn(nil, []clientv3.Op{r.putOp(id, ids)}, nil))
+	_, err := r.store.send(ctx, nil, []clientv3.Op{r.putOp(id, ids)}, nil)
 	return err
 }
 

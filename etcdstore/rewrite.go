@@ -161,7 +161,7 @@ func (s *Store) rewriteBatch(ctx context.Context, since *Snapshot, batch []Check
 		record := checkpointRecord{c.SequenceNumber, c.Offset, c.OwnerID, time.Now(), ids[i]}
 		then = append(then, clientv3.OpPut(checkpoint, string(record.encode())))
 	}
-	answer, err := s.send(ctx, clientv3.OpTxn(compares, then, otherwise))
+	answer, err := s.send(ctx, compares, then, otherwise)
 	if err != nil || answer.Succeeded {
 		return err
 	}

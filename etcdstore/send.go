@@ -40,10 +40,11 @@ type answer struct {
 // send sends one transaction, the same one again after each failure that may pass, until etcd answers it or ctx ends.
 // Reading the outcome instead would prove nothing, since an earlier copy may still arrive. An error is etcd's refusal,
 // or ctx's cause together with the last failure; if a copy may have been applied it is ErrOutcomeUnknown as well.
-func (s *Store) send(ctx context.Context, txn clientv3.Op) (answer, error) {
+func (s *Store) send(ctx context.Context, compares []clientv3.Cmp, then, otherwise []clientv3.Op) (answer, error) {
 	repeated := false
-	resp, err := persist(ctx, &s.latestAnswer, func(ctx context.Context) (clientv3.OpResponse, error) {
-		resp, err := s.client.Do(ctx, txn)
+	resp, err := persist(ctx, &s.latestAnswer, func(ctx context.Context) (*clientv3.TxnResponse, error) {
+		// Not Do, with which the client copies each compare twice, by reflection.
+		resp, err := s.client.Txn(ctx).If(compares...).Then(then...).Else(otherwise...).Commit()
 		if err != nil && !etcderr.NotApplied(err) {
 			repeated = true
 		}
@@ -52,7 +53,7 @@ func (s *Store) send(ctx context.Context, txn clientv3.Op) (answer, error) {
 	if err != nil {
 		return answer{repeated: repeated}, unknownIf(repeated, err)
 	}
-	return answer{resp.Txn(), repeated}, nil
+	return answer{resp, repeated}, nil
 }
 
 func unknownIf(unknown bool, err error) error {

@@ -148,8 +148,8 @@ func (s *Store) alterAt(
 			next := partOf([]clientv3.Op{op(names[n])})
 			all.then, all.depth, all.size = append(all.then, next.then...), all.depth+1, all.size+next.size
 		}
-		answer, err := s.send(ctx, clientv3.OpTxn([]clientv3.Cmp{unchanged(key, revision)}, all.then,
-			[]clientv3.Op{clientv3.OpGet(key)}))
+		answer, err := s.send(ctx, []clientv3.Cmp{unchanged(key, revision)}, all.then,
+			[]clientv3.Op{clientv3.OpGet(key)})
 		switch {
 		case err != nil && n > 1 && s.limits.learn(err, all.depth, all.size):
 			continue // this server takes less at a time

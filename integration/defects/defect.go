@@ -134,10 +134,10 @@ func All() []Defect {
 				`t := &trust{term: term, grace: -grace, owned: owned}`),
 		}, simulation},
 		{"compares travel apart from their puts", []build.Edit{
-			edit("etcdstore", "batch.go", `	resp, err := s.send(ctx, all.txn())
-`, `	resp, err := s.send(ctx, clientv3.OpTxn(all.compares, nil, nil))
+			edit("etcdstore", "batch.go", `	resp, err := s.send(ctx, all.compares, all.then, nil)
+`, `	resp, err := s.send(ctx, all.compares, nil, nil)
 	if err == nil && resp.Succeeded {
-		resp, err = s.send(ctx, clientv3.OpTxn(nil, all.then, nil))
+		resp, err = s.send(ctx, nil, all.then, nil)
 	}
 `),
 		}, simulation},
