@@ -34,8 +34,12 @@ func (w *worker) step() {
 		return
 	}
 	me, here := w.view.memberAt[w.options.OwnerID]
-	if !here {
+	switch settledAt := w.settledAt(); {
+	case !here:
 		return // until the record is back
+	case w.view.empty && now.Before(settledAt) && len(w.busy) == 0:
+		w.wakeBy(settledAt) // nothing is to be planned
+		return
 	}
 	if w.to == nil {
 		w.to = plan.Assign(w.view.input)
@@ -54,15 +58,17 @@ func (w *worker) act(now time.Time, me int32) {
 	var claims batches
 	var moves []*slot
 	suspects := w.findStuck(now, me, settled)
-	for i, s := range w.at {
-		if w.to[i] != me {
-			if s.phase == idle {
-				continue
-			}
+	for s := range w.busy {
+		if s.place < 0 || w.to[s.place] != me {
 			moves = w.mayMove(moves, s)
+		}
+	}
+	moves = inOrder(moves)
+	for i, to := range w.to {
+		if to != me {
 			continue
 		}
-		switch {
+		switch s := w.slotAt(i); {
 		case s.running && s.overdue && s.phase == resting:
 			moves = append(moves, s) // somebody else may handle it
 		case s.running: // not before its handler has returned
@@ -79,18 +85,21 @@ func (w *worker) act(now time.Time, me int32) {
 				w.wakeBy(s.retryAt)
 			case w.view.empty && !settled:
 				w.wakeBy(settledAt)
+			case w.view.empty && w.confirmed != w.view.Revision:
+				w.confirm() // who does not know of all that have joined would claim too much
 			default:
-				claims.add(s, w.view.etags[i], etcdstore.ClaimOptions{Reason: w.reasonToClaim(s)})
+				claims.add(s, w.view.holdings.etags[i], etcdstore.ClaimOptions{Reason: w.reasonToClaim(s)})
 			}
 		}
 	}
-	for s := range w.elsewhere() {
-		moves = w.mayMove(moves, s)
-	}
 	w.takeStuck(&claims, suspects, me)
-	if len(moves) > 0 && !settled {
+	switch {
+	case len(moves) == 0:
+	case !settled:
 		w.wakeBy(settledAt)
 		moves = nil
+	case w.stale:
+		moves = nil // until the group has been looked at: what is known of it is outdated
 	}
 	w.tellPlan(claims.size(), len(moves))
 	w.claim(&claims)
@@ -111,16 +120,17 @@ func (w *worker) mayMove(moves []*slot, s *slot) []*slot {
 
 // reasonToClaim says why a partition comes to this member, for its record.
 func (w *worker) reasonToClaim(s *slot) string {
-	switch s.lastOwner {
+	last := w.view.holdings.ids[w.view.holdings.last[s.place]]
+	switch last {
 	case "":
 		return "nobody had it"
 	case w.options.OwnerID:
 		return "its owner is back"
 	}
-	if _, here := w.view.Members[s.lastOwner]; here {
-		return "released by " + s.lastOwner
+	if _, here := w.view.Members[last]; here {
+		return "released by " + last
 	}
-	return "left by " + s.lastOwner
+	return "left by " + last
 }
 
 // tellPlan says what a plan means for this member.
@@ -180,9 +190,9 @@ const noSpacePause = 5 * time.Second
 // reserved returns the ids of partitions that this member holds or is about to, and that keep approves.
 func (w *worker) reserved(keep func(*slot) bool) []string {
 	var ids []string
-	for id, s := range w.slots {
-		if s.phase != idle && s.phase != releasing && keep(s) {
-			ids = append(ids, id)
+	for s := range w.busy {
+		if s.phase != releasing && keep(s) {
+			ids = append(ids, s.id)
 		}
 	}
 	slices.Sort(ids)

@@ -52,7 +52,8 @@ func (w *worker) claim(all *batches) {
 	for _, b := range *all {
 		for i, s := range b.slots {
 			b.claims[i].Group, b.claims[i].OwnerID = w.group, w.options.OwnerID
-			s.phase, s.anew = claiming, b.options.Anew
+			s.anew = b.options.Anew
+			s.enter(claiming)
 		}
 	}
 	t := w.trust
@@ -97,7 +98,7 @@ func (w *worker) claimed(t *trust, b *batch, won []etcdstore.Ownership, err erro
 }
 
 func (w *worker) claimLost(s *slot) {
-	s.phase = idle
+	s.enter(idle)
 	s.seenAt, s.retryAt = w.view.Revision, time.Now().Add(claimAgain)
 	w.wakeBy(s.retryAt)
 	if !s.anew {
@@ -116,7 +117,7 @@ func (w *worker) claimLost(s *slot) {
 
 // begin starts the handler of a partition that was just claimed, if all that it needs is there.
 func (w *worker) begin(s *slot, t *trust, reason string) {
-	s.taken()
+	delete(w.watched, s.id)
 	now := time.Now()
 	if w.leaving || w.trust != t || t.lapsed() {
 		s.rest(now)
@@ -139,11 +140,14 @@ func (w *worker) begin(s *slot, t *trust, reason string) {
 		w.askSource()
 		return
 	}
-	s.phase, s.running, s.overdue = handling, true, false
+	s.running, s.overdue = true, false
+	s.enter(handling)
 	s.p = newPartition(w.Member, t, s.ownership, start, found)
-	if !s.freeSince.IsZero() {
-		w.meters.handoff.Observe(now.Sub(s.freeSince).Seconds())
-		s.freeSince = time.Time{}
+	if s.place >= 0 {
+		if since := &w.view.holdings.freeSince[s.place]; !since.IsZero() {
+			w.meters.handoff.Observe(now.Sub(*since).Seconds())
+			*since = time.Time{}
+		}
 	}
 	w.emit(w.options.Events.Claimed, w.about(s, reason, nil))
 	w.log.Info("handling", append(w.fields(s, reason), startFields(start, found)...)...)

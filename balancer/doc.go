@@ -51,7 +51,9 @@
 // grpc.WithConnectParams with a MaxDelay well below the lease's time to live.
 //
 // The watch is compacted or its connection lost: the mirror lists the group again. It may be late at any time, so
-// nothing is believed on its word alone; before a member passes over another that seems to be stuck it asks etcd.
+// nothing is believed on its word alone; before a member passes over another that seems to be stuck it asks etcd, and
+// before the first claims in a group of which nobody owns anything, or it would take the share of those it has not
+// been told of.
 //
 // etcd's leader moves: leases get their full time again, so partitions of the dead are free later, never sooner.
 //
@@ -61,7 +63,8 @@
 // refused because the record was changed from outside: the partition stays, and [Events] and the log say so.
 //
 // A member is given a partition that it does not take, for 2 s: the member for which the plan would be without that
-// one takes it and leaves a record that has the other passed over, for a minute.
+// one takes it and leaves a record that has the other passed over, for a minute. While others are taking what is free,
+// as when many begin at once, that is put off, for 20 s at the most.
 //
 // A partition's checkpoint cannot be read: the partition is owned and not handled until that record is mended or
 // deleted, since starting at the beginning or the end would repeat or lose events.

@@ -65,8 +65,8 @@ func (m *Member) ask(ctx context.Context) (state, error) {
 
 func (w *worker) state() state {
 	found := state{members: len(w.view.Members), partitions: len(w.view.input.Partitions)}
-	for i := range w.view.input.Partitions {
-		if w.view.free(i) && (w.view.input.Paused == nil || !w.view.input.Paused[i]) {
+	for _, i := range w.view.unowned {
+		if w.view.input.Paused == nil || !w.view.input.Paused[i] {
 			found.unowned++
 		}
 	}

@@ -1,29 +1,26 @@
 package balancer
 
 import (
+	"cmp"
 	"errors"
-	"iter"
 	"slices"
 	"strconv"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/tenure-go/tenure/balancer/plan"
 	"github.com/tenure-go/tenure/etcdstore"
 	"github.com/tenure-go/tenure/lease"
 )
 
 // observe takes in what has become of the group.
-func (w *worker) observe(s *etcdstore.Snapshot) {
+func (w *worker) observe() {
 	now := time.Now()
 	before := w.view
-	w.view, w.to, w.without = newView(s, before), nil, nil
-	if before == nil || !slices.Equal(before.input.Partitions, w.view.input.Partitions) {
-		w.at = make([]*slot, len(w.view.input.Partitions))
-		for i, id := range w.view.input.Partitions {
-			w.at[i] = w.slot(id)
-		}
+	s, gone, anew := w.mirror.Changes()
+	w.view, w.to, w.without = newView(s, gone, anew, before, now), nil, nil
+	if w.view.rearranged {
+		w.arrange()
 	}
 	w.mixed.Store(w.view.hasForeign)
 	if why := w.view.differs(before); why != (difference{}) {
@@ -40,20 +37,21 @@ func (w *worker) observe(s *etcdstore.Snapshot) {
 				zap.Error(bad))
 		}
 	}
-	for i, owner := range w.view.input.Owner {
-		s := w.at[i]
-		switch {
-		case owner != plan.None:
-			s.lastOwner = w.view.input.Members[owner].ID
-			if s.lastOwner != w.options.OwnerID {
-				s.freeSince = time.Time{}
-			}
-		case s.phase == idle && s.freeSince.IsZero():
-			s.freeSince = now
-		}
-	}
 	w.overlooked = true
 	w.compare()
+}
+
+// arrange gives the slots that there are their places among the group's partitions.
+func (w *worker) arrange() {
+	w.at = make([]*slot, len(w.view.input.Partitions))
+	for id, s := range w.slots {
+		i, listed := w.view.index[id]
+		if !listed {
+			s.place = -1
+			continue
+		}
+		s.place, w.at[i] = i, s
+	}
 }
 
 // compare looks at what the view means for what this member holds, unless it has done so. Without trust it waits: what
@@ -85,40 +83,30 @@ func (w *worker) settledAt() time.Time {
 	return last
 }
 
-// elsewhere returns the slots of partitions that are not among the group's.
-func (w *worker) elsewhere() iter.Seq[*slot] {
-	return func(yield func(*slot) bool) {
-		if len(w.slots) == len(w.at) {
-			return
+// findLost finds partitions whose records are not this member's any more.
+func (w *worker) findLost() {
+	var lost []*slot
+	for s := range w.busy {
+		if !s.phase.held() || revisionOf(s.ownership) > w.view.Revision {
+			continue
 		}
-		for id, s := range w.slots {
-			if _, listed := w.view.index[id]; !listed && !yield(s) {
-				return
-			}
+		if etag, _ := w.view.holdings.etag(s); etag != s.ownership.ETag {
+			lost = append(lost, s)
+		}
+	}
+	for _, s := range inOrder(lost) {
+		if etag, owner := w.view.holdings.etag(s); etag != "" {
+			w.lose(s, "taken by "+owner, etcdstore.ErrOwnershipLost)
+		} else {
+			w.lose(s, "its record was deleted", etcdstore.ErrOwnershipLost)
 		}
 	}
 }
 
-// findLost finds partitions whose records are not this member's any more.
-func (w *worker) findLost() {
-	find := func(s *slot) {
-		if !s.phase.held() || revisionOf(s.ownership) > w.view.Revision {
-			return
-		}
-		o, found := w.view.Ownerships[s.id]
-		switch {
-		case !found:
-			w.lose(s, "its record was deleted", etcdstore.ErrOwnershipLost)
-		case o.ETag != s.ownership.ETag:
-			w.lose(s, "taken by "+o.OwnerID, etcdstore.ErrOwnershipLost)
-		}
-	}
-	for _, s := range w.at {
-		find(s)
-	}
-	for s := range w.elsewhere() {
-		find(s)
-	}
+// inOrder sorts slots by their partitions' ids.
+func inOrder(slots []*slot) []*slot {
+	slices.SortFunc(slots, func(a, b *slot) int { return cmp.Compare(a.id, b.id) })
+	return slots
 }
 
 // rejoin puts the member's record again, which somebody has deleted.
@@ -144,7 +132,7 @@ func (w *worker) lose(s *slot, reason string, cause error) {
 	w.emit(w.options.Events.Lost, w.about(s, reason, cause))
 	w.meters.lost.Inc()
 	w.log.Warn("partition lost", w.fields(s, reason)...)
-	s.phase = idle
+	s.enter(idle)
 	if s.p != nil {
 		s.p.end(cause)
 	}

@@ -14,7 +14,7 @@ import (
 func (w *worker) giveUp(s *slot, reason, label string) {
 	switch s.phase {
 	case handling:
-		s.phase = draining
+		s.enter(draining)
 		s.p.drainedAt = time.Now()
 		w.meters.givenUp.WithLabelValues(label).Inc()
 		w.emit(w.options.Events.Draining, w.about(s, reason, nil))
@@ -33,7 +33,7 @@ func (w *worker) giveUp(s *slot, reason, label string) {
 // release gives a partition up, with the last position in the same transaction if there is one. Partitions without
 // travel together.
 func (w *worker) release(s *slot, final *position) {
-	s.phase = releasing
+	s.enter(releasing)
 	p := s.p
 	switch {
 	case w.trust == nil:
@@ -93,7 +93,7 @@ func (w *worker) released(s *slot, err error) {
 	if s.phase != releasing {
 		return
 	}
-	s.phase = idle
+	s.enter(idle)
 	s.seenAt, s.retryAt = w.view.Revision, time.Now().Add(claimAgain)
 	reason := "given up"
 	switch {

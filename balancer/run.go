@@ -133,7 +133,7 @@ func (w *worker) overran(p *Partition) {
 
 // finish keeps a partition whose handler has nothing more to do.
 func (w *worker) finish(s *slot) {
-	s.phase = finished
+	s.enter(finished)
 	w.log.Info("the handler has finished; the partition is kept", w.fields(s, "finished")...)
 	final := s.p.finalPosition()
 	if final == nil {

@@ -31,7 +31,9 @@ func (p phase) held() bool { return p == handling || p == draining || p == resti
 // slot is what a member knows of one partition.
 type slot struct {
 	id        string
+	place     int // among the group's partitions, -1 if it is not one of them
 	phase     phase
+	busy      map[*slot]bool      // the worker's, of all that are not idle
 	ownership etcdstore.Ownership // in phases that are held, and while claimed anew or released
 	anew      bool                // claiming: it is this member's already
 
@@ -45,23 +47,25 @@ type slot struct {
 	retryAt  time.Time // not before
 	unknown  bool      // the source has to name it first
 
-	lastOwner string // another one's, as last seen
-	seenAt    int64  // revision of the snapshot by which it was claimed in vain
-
-	freeSince time.Time // when it was first seen to be free, zero if it is not
-
-	// While it is free and planned for others: for whom, since when, and who has had their time.
-	target   string
-	freeAt   time.Time
-	suspects []string
+	seenAt int64 // revision of the snapshot by which it was claimed in vain
 }
 
-func newSlot(id string, pace pace) *slot {
-	return &slot{id: id, retry: backoff.New(pace.restartFirst, pace.restartLast)}
+func newSlot(id string, pace pace, busy map[*slot]bool) *slot {
+	return &slot{id: id, place: -1, retry: backoff.New(pace.restartFirst, pace.restartLast), busy: busy}
+}
+
+// enter begins a phase.
+func (s *slot) enter(p phase) {
+	s.phase = p
+	if p == idle {
+		delete(s.busy, s)
+	} else {
+		s.busy[s] = true
+	}
 }
 
 // rest keeps the partition without a handler until then.
-func (s *slot) rest(until time.Time) { s.phase, s.retryAt = resting, until }
-
-// taken forgets for whom a free partition was meant: it is not free.
-func (s *slot) taken() { s.target, s.suspects = "", nil }
+func (s *slot) rest(until time.Time) {
+	s.enter(resting)
+	s.retryAt = until
+}

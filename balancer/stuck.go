@@ -7,27 +7,52 @@ import (
 	"github.com/tenure-go/tenure/etcdstore"
 )
 
+// watch is on a partition while it is free and planned for others: for whom, since when, and who has had their time.
+type watch struct {
+	target   string
+	freeAt   time.Time
+	suspects []string
+}
+
+// busyFactor is for how many times its patience a member takes nobody to be stuck as long as others take what is free:
+// where many begin at once, or many partitions are free, that takes its time.
+const busyFactor = 10
+
 // findStuck looks for free partitions that those they are meant for do not take, and returns the plan without these, or
 // nil if there are none.
 func (w *worker) findStuck(now time.Time, me int32, settled bool) []int32 {
 	suspects, grown := make(map[string][]string), false
-	for i, id := range w.view.input.Partitions {
-		s := w.at[i]
-		if !w.view.free(i) || w.to[i] == plan.None || w.to[i] == me || !settled {
-			s.taken()
+	before := w.watched
+	w.watched = make(map[string]*watch) // what is not has an owner, is for this member, or was free for a moment
+	again, half, busy := w.pace.patience, w.pace.patience/2, w.stale || now.Sub(w.view.holdings.takenAt) < w.pace.patience
+	for _, i := range w.view.unowned {
+		if w.to[i] == plan.None || w.to[i] == me || !settled {
 			continue
 		}
-		if planned := w.view.input.Members[w.to[i]].ID; len(s.suspects) == 0 && s.target != planned ||
-			len(s.suspects) > 0 && s.suspects[0] != planned {
-			// Not seen as free before, or planned for another since: it may have had an owner in between.
-			s.target, s.freeAt, s.suspects = planned, now, nil
+		since := w.view.holdings.freeSince[i]
+		if free := now.Sub(since); free < half || busy && free < busyFactor*w.pace.patience {
+			again = min(again, max(half-free, half/2)) // most are taken at once, and there may be many
+			continue
 		}
-		if s.target != "" {
-			grown = w.suspect(s, now) || grown
+		id, planned := w.view.input.Partitions[i], w.view.input.Members[w.to[i]].ID
+		on := before[id]
+		switch {
+		case on == nil || since.After(on.freeAt):
+			on = &watch{target: planned, freeAt: now.Add(-half)}
+		case len(on.suspects) == 0 && on.target != planned, len(on.suspects) > 0 && on.suspects[0] != planned:
+			// Planned for another since: it may have had an owner in between.
+			on = &watch{target: planned, freeAt: now}
 		}
-		if len(s.suspects) > 0 {
-			suspects[id] = s.suspects
+		w.watched[id] = on
+		if on.target != "" {
+			grown = w.suspect(on, now) || grown
 		}
+		if len(on.suspects) > 0 {
+			suspects[id] = on.suspects
+		}
+	}
+	if again < w.pace.patience {
+		w.wakeBy(now.Add(again))
 	}
 	if len(suspects) == 0 {
 		w.without = nil
@@ -38,9 +63,9 @@ func (w *worker) findStuck(now time.Time, me int32, settled bool) []int32 {
 	}
 	to := w.without
 	for id := range suspects {
-		s, i := w.slots[id], w.view.index[id]
-		if s.target == "" && to[i] != plan.None && to[i] != me {
-			s.target, s.freeAt = w.view.input.Members[to[i]].ID, now
+		on, i := w.watched[id], w.view.index[id]
+		if on.target == "" && to[i] != plan.None && to[i] != me {
+			on.target, on.freeAt = w.view.input.Members[to[i]].ID, now
 			w.wakeBy(now.Add(w.pace.patience))
 		}
 	}
@@ -48,22 +73,22 @@ func (w *worker) findStuck(now time.Time, me int32, settled bool) []int32 {
 }
 
 // suspect reports whether the member that a free partition is meant for has had its time.
-func (w *worker) suspect(s *slot, now time.Time) bool {
-	over := s.freeAt.Add(w.pace.patience)
+func (w *worker) suspect(on *watch, now time.Time) bool {
+	over := on.freeAt.Add(w.pace.patience)
 	switch late := now.Sub(over); {
 	case late < 0:
 		w.wakeBy(over)
 		return false
 	case late > w.pace.patience/4:
 		// This member is late itself: it was stopped, or has to wait for the processor, and what it knows may be old.
-		s.freeAt = now
+		on.freeAt = now
 		w.wakeBy(now.Add(w.pace.patience))
 		return false
 	case w.confirmed != w.view.Revision:
 		w.confirm()
 		return false
 	}
-	s.suspects, s.target = append(s.suspects, s.target), ""
+	on.suspects, on.target = append(on.suspects, on.target), ""
 	return true
 }
 
@@ -96,12 +121,17 @@ func (w *worker) takeStuck(claims *batches, to []int32, me int32) {
 	if to == nil {
 		return
 	}
-	for i, s := range w.at {
-		if len(s.suspects) == 0 || to[i] != me || s.phase != idle || s.running {
+	for _, i := range w.view.unowned {
+		on := w.watched[w.view.input.Partitions[i]]
+		if on == nil || len(on.suspects) == 0 || to[i] != me {
 			continue
 		}
-		suspect := s.suspects[len(s.suspects)-1]
-		claims.add(s, w.view.etags[i], etcdstore.ClaimOptions{
+		s := w.slotAt(i)
+		if s.phase != idle || s.running {
+			continue
+		}
+		suspect := on.suspects[len(on.suspects)-1]
+		claims.add(s, w.view.holdings.etags[i], etcdstore.ClaimOptions{
 			Avoid: suspect, Reason: suspect + " did not take it within " + w.pace.patience.String(),
 		})
 	}

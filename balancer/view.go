@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/tenure-go/tenure/balancer/plan"
 	"github.com/tenure-go/tenure/etcdstore"
@@ -14,81 +15,61 @@ type view struct {
 	*etcdstore.Snapshot
 
 	input      plan.Input
-	etags      []string         // of the partitions' ownerships, empty where there is none
+	holdings   *holdings
+	rearranged bool             // the partitions are not those of the view before
 	index      map[string]int   // of partitions
 	memberAt   map[string]int32 // of members
+	unowned    []int            // partitions that nobody owns
 	hasForeign bool
 	empty      bool // nobody owns anything
 }
 
-// newView returns the view of a snapshot. The view before lends the index of partitions that are still the same, and
-// the partitions where their list cannot be read.
-func newView(s *etcdstore.Snapshot, before *view) *view {
-	v := &view{Snapshot: s}
+// newView returns the view of what has changed since the view before, which lends what is still the same, and the
+// partitions where their list cannot be read: it can be used no longer. Gone are partitions whose ownership was
+// deleted; with anew the ownerships of the snapshot are all there are.
+func newView(s *etcdstore.Snapshot, gone []string, anew bool, before *view, now time.Time) *view {
+	v := &view{Snapshot: s, holdings: before.holdings}
 	v.input.Partitions = s.Controls.Partitions
-	if v.input.Partitions == nil && before != nil {
+	if v.input.Partitions == nil {
 		v.input.Partitions = before.input.Partitions // deleted or corrupt: no reason to give everything up
 	}
-	if before != nil && slices.Equal(before.input.Partitions, v.input.Partitions) {
-		v.index = before.index
-	} else {
+	v.index = before.index
+	if v.rearranged = !slices.Equal(before.input.Partitions, v.input.Partitions); v.rearranged {
 		v.index = make(map[string]int, len(v.input.Partitions))
 		for i, id := range v.input.Partitions {
 			v.index[id] = i
 		}
+		v.holdings.arrange(before.input.Partitions, v.input.Partitions, v.index, now)
 	}
+	v.holdings.takeIn(s.Ownerships, gone, anew, v.input.Partitions, v.index, now)
+	v.addMembers()
 	v.addOwners()
 	v.addReserved()
 	v.addControls()
 	return v
 }
 
-// addOwners lists the members and says who owns what.
+// addOwners says who owns what.
 func (v *view) addOwners() {
-	owners := make([]string, len(v.input.Partitions))
-	v.etags = make([]string, len(v.input.Partitions))
-	foreign := make(map[string]bool)
+	at := make([]int32, len(v.holdings.ids))
 	v.empty = true
-	latest := "" // partitions that are neighbours often have the same owner
-	see := func(o etcdstore.Ownership) {
-		if o.OwnerID == latest {
-			return
-		}
-		v.empty, latest = false, o.OwnerID
-		if _, member := v.Members[o.OwnerID]; !member && o.OwnerID != "" {
-			foreign[o.OwnerID] = true
+	for n, id := range v.holdings.ids {
+		at[n] = plan.None
+		if n != nobody && v.holdings.owned[n] > 0 {
+			at[n], v.empty = v.memberAt[id], false
 		}
 	}
-	listed := 0
-	for i, id := range v.input.Partitions {
-		if o, found := v.Ownerships[id]; found {
-			listed++
-			v.etags[i], owners[i] = o.ETag, o.OwnerID
-			see(o)
+	v.input.Owner = make([]int32, len(v.input.Partitions))
+	for i, n := range v.holdings.of {
+		v.input.Owner[i] = at[n]
+		if at[n] == plan.None {
+			v.unowned = append(v.unowned, i)
 		}
-	}
-	if listed < len(v.Ownerships) {
-		for _, o := range v.Ownerships {
-			see(o)
-		}
-	}
-	v.addMembers(foreign)
-	v.input.Owner = v.none()
-	latest = ""
-	at := plan.None
-	for i, id := range owners {
-		if id != latest {
-			latest, at = id, plan.None
-			if id != "" {
-				at = v.memberAt[id]
-			}
-		}
-		v.input.Owner[i] = at
 	}
 }
 
 // addMembers lists the members, and as foreign ones those owners that are none.
-func (v *view) addMembers(foreign map[string]bool) {
+func (v *view) addMembers() {
 	for id, m := range v.Members {
 		_, drained := v.Controls.Drained[id]
 		_, cordoned := v.Controls.Cordoned[id]
@@ -96,7 +77,10 @@ func (v *view) addMembers(foreign map[string]bool) {
 			ID: id, Weight: m.Weight, Capacity: m.Capacity, Cordoned: cordoned, Draining: drained || m.Leaving,
 		})
 	}
-	for id := range foreign {
+	for n, id := range v.holdings.ids {
+		if _, member := v.Members[id]; member || n == nobody || v.holdings.owned[n] == 0 {
+			continue
+		}
 		v.input.Members = append(v.input.Members, plan.Member{ID: id, Foreign: true})
 		if _, away := v.Reserved[id]; !away {
 			v.hasForeign = true // and not merely gone for a while
@@ -216,7 +200,7 @@ func changeKinds() []string {
 
 // differs tells what planning rests on in v and did not in before. It is empty if nothing has changed but owners.
 func (v *view) differs(before *view) difference {
-	if before == nil {
+	if before.Snapshot == nil {
 		return difference{changeJoined, "joined"}
 	}
 	for id, m := range v.Members {
@@ -236,7 +220,7 @@ func (v *view) differs(before *view) difference {
 	}
 	now, was := v.Controls, before.Controls
 	switch {
-	case !slices.Equal(v.input.Partitions, before.input.Partitions):
+	case v.rearranged:
 		return difference{changePartitions, "the partitions have changed"}
 	case !maps.EqualFunc(now.Pinned, was.Pinned, sameOwner):
 		return difference{changeControls, "pins have changed"}

@@ -40,16 +40,20 @@ type worker struct {
 	overlooked  bool    // the view has not been compared with what this member holds
 
 	slots   map[string]*slot
-	at      []*slot         // the slots of view's partitions, in their order
-	known   map[string]bool // partitions that the source has named
+	at      []*slot           // the slots of view's partitions, in their order; nil where none was needed yet
+	busy    map[*slot]bool    // those that are not idle
+	watched map[string]*watch // of partitions that are free and planned for others
+	known   map[string]bool   // partitions that the source has named
 	askNow  chan struct{}
 	adding  bool // partitions are being added
 	pending []*slot
 	freeing bool // a release of several is under way
 
-	// lookAt is when the group is looked at again at the earliest.
+	// lookAt is when the group is looked at again at the earliest, and late is by how much the last timer was.
 	lookedAt, lookAt time.Time
+	late             time.Duration
 	stepTook         time.Duration // the last one
+	stale            bool          // the group has changed, and it was not yet time to look at it
 
 	// When what planning rests on last changed, and when it first did since it was settled.
 	changedAt, unsettledAt time.Time
@@ -70,8 +74,10 @@ type worker struct {
 
 func newWorker(m *Member) *worker {
 	w := &worker{
-		Member: m, slots: make(map[string]*slot), known: make(map[string]bool), askNow: make(chan struct{}, 1),
-		wake: time.NewTimer(time.Hour), corruptTold: make(map[string]string),
+		Member: m, slots: make(map[string]*slot), busy: make(map[*slot]bool), known: make(map[string]bool),
+		askNow: make(chan struct{}, 1),
+		wake:   time.NewTimer(time.Hour), corruptTold: make(map[string]string),
+		view: &view{holdings: newHoldings(m.options.OwnerID)},
 	}
 	w.lives, w.end = context.WithCancel(context.Background())
 	w.changing, w.endChange = context.WithCancel(w.lives)
@@ -87,10 +93,21 @@ func (w *worker) know(ids []string) {
 func (w *worker) slot(id string) *slot {
 	s := w.slots[id]
 	if s == nil {
-		s = newSlot(id, w.pace)
+		s = newSlot(id, w.pace, w.busy)
 		w.slots[id] = s
+		if i, listed := w.view.index[id]; listed {
+			s.place, w.at[i] = i, s
+		}
 	}
 	return s
+}
+
+// slotAt returns the slot of the partition at a place.
+func (w *worker) slotAt(i int) *slot {
+	if w.at[i] == nil {
+		w.slot(w.view.input.Partitions[i])
+	}
+	return w.at[i]
 }
 
 // join makes the member seen and reads the group.
@@ -134,7 +151,7 @@ func (w *worker) join(ctx context.Context) error {
 		})
 		w.post(func(w *worker) { w.fail(err) })
 	})
-	w.observe(first)
+	w.observe()
 	return nil
 }
 
@@ -149,8 +166,8 @@ func (w *worker) fail(err error) {
 // come close together are looked at together.
 const (
 	restLeast  = 10 * time.Millisecond
-	restFactor = 4 // times what that took, but no longer than
-	restMost   = 50 * time.Millisecond
+	restFactor = 4 // times what that took and how late it was done, but no longer than
+	restMost   = 500 * time.Millisecond
 )
 
 // work works until ctx ends, or something fails for good.
@@ -160,9 +177,10 @@ func (w *worker) work(ctx context.Context) error {
 		w.step()
 		if !w.lookedAt.IsZero() {
 			// Where a large group changes fast and the processor is scarce, looking at every change would leave nothing for
-			// the renewal of leases and for the handlers; and whoever loses its lease makes more changes.
-			w.lookAt = time.Now().Add(min(max(restLeast, restFactor*time.Since(w.lookedAt)), restMost))
-			w.lookedAt = time.Time{}
+			// the renewal of leases and for the handlers; and whoever loses its lease makes more changes. That it is scarce
+			// shows in how late a member is woken.
+			w.lookAt = time.Now().Add(min(max(restLeast, restFactor*(time.Since(w.lookedAt)+w.late)), restMost))
+			w.lookedAt, w.late = time.Time{}, 0
 		}
 		if !w.await(ctx.Done()) {
 			return nil
@@ -188,18 +206,30 @@ func (w *worker) await(stop <-chan struct{}) bool {
 		return false
 	case happened := <-w.inbox:
 		w.takeIn(happened)
+		w.stale = isClosed(w.view.Changed())
 	case <-changed:
 		if err := w.mirror.Err(); err != nil {
 			w.fail(err)
 			w.view.Snapshot = w.quiet()
 			return true
 		}
-		w.lookedAt = time.Now()
-		w.observe(w.mirror.Snapshot())
+		w.lookedAt, w.stale = time.Now(), false
+		w.observe()
 	case <-w.wake.C:
+		w.late = max(0, time.Since(w.wakeAt))
 		w.wakeAt = time.Time{}
+		w.stale = isClosed(w.view.Changed())
 	}
 	return true
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // takeIn takes in what has happened, and what else happens in a few times as long as a step takes: a step looks at all
@@ -221,7 +251,7 @@ func (w *worker) takeIn(happened func(*worker)) {
 // quiet is the latest snapshot of a mirror that has stopped, which says so no more.
 func (w *worker) quiet() *etcdstore.Snapshot {
 	last := etcdstore.Snapshot{
-		Group: w.view.Group, Revision: w.view.Revision, Ownerships: w.view.Ownerships, Members: w.view.Members,
+		Group: w.view.Group, Revision: w.view.Revision, Members: w.view.Members,
 		Controls: w.view.Controls, Reserved: w.view.Reserved, Corrupt: w.view.Corrupt,
 	}
 	return &last

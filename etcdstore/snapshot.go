@@ -79,29 +79,29 @@ func (s *Store) ListGroups(ctx context.Context) ([]*Snapshot, error) {
 	return all, nil
 }
 
-// set takes in one record. What cannot be read replaces what could: the old content is gone.
-func (s *Snapshot) set(store *Store, kv *mvccpb.KeyValue) {
+// set takes in one record and returns whose it is. What cannot be read replaces what could: the old content is gone.
+func (s *Snapshot) set(store *Store, kv *mvccpb.KeyValue) (kd kind, name string) {
 	key := string(kv.Key)
 	_, kd, name, err := store.keys.parse(key)
 	if errors.Is(err, errUnknownKind) {
-		return // a later version wrote it
+		return kd, name // a later version wrote it
 	}
 	if err != nil {
 		s.Corrupt[key] = newRecordError(key, kv.ModRevision, err)
-		return
+		return kd, name
 	}
 	s.drop(key, kd, name)
 	var corrupt *RecordError
 	switch kd {
 	case kindOwnership:
 		var o Ownership
-		if o, corrupt = store.ownershipOf(kv); corrupt != nil {
+		if o, corrupt = readOwnership(s.Group, name, kv); corrupt != nil {
 			o = Ownership{Group: s.Group, PartitionID: name, ETag: corrupt.ETag}
 		}
 		s.Ownerships[name] = o
 	case kindCheckpoint:
 		var c Checkpoint
-		if c, corrupt = store.checkpointOf(kv); corrupt == nil {
+		if c, corrupt = readCheckpoint(s.Group, name, kv); corrupt == nil {
 			s.Checkpoints[name] = c
 		}
 	case kindMember:
@@ -128,14 +128,17 @@ func (s *Snapshot) set(store *Store, kv *mvccpb.KeyValue) {
 	if corrupt != nil {
 		s.Corrupt[key] = corrupt
 	}
+	return kd, name
 }
 
-// remove takes one record out.
-func (s *Snapshot) remove(store *Store, key string) {
+// remove takes one record out and returns whose it was.
+func (s *Snapshot) remove(store *Store, key string) (kd kind, name string) {
 	delete(s.Corrupt, key)
-	if _, kd, name, err := store.keys.parse(key); err == nil {
+	_, kd, name, err := store.keys.parse(key)
+	if err == nil {
 		s.drop(key, kd, name)
 	}
+	return kd, name
 }
 
 func (s *Snapshot) drop(key string, kd kind, name string) {

@@ -29,8 +29,13 @@ type Mirror struct {
 	mu      sync.Mutex
 	current Snapshot      // the maps change in place and are never handed out
 	view    *Snapshot     // a copy of current, made when somebody asks
+	others  *Snapshot     // a copy of all but the ownerships and the checkpoints, likewise
 	changed chan struct{} // closed when view is out of date
 	err     error
+
+	// What Changes has not told yet: the partitions whose ownerships have changed, or that all may have.
+	moved map[string]bool
+	anew  bool
 }
 
 // Watch returns a mirror of a group, which follows it until it is closed or the store closes. It returns once the group
@@ -51,6 +56,7 @@ func (s *Store) Watch(ctx context.Context, group Group, options *WatchOptions) (
 		end:     end,
 		stopped: make(chan struct{}),
 		changed: make(chan struct{}),
+		anew:    true,
 	}
 	m.current = Snapshot{Group: group}
 	listed := make(chan struct{})
@@ -90,17 +96,52 @@ func (m *Mirror) Snapshot() *Snapshot {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.view == nil {
-		view := m.current
-		view.Ownerships = maps.Clone(view.Ownerships)
-		view.Checkpoints = maps.Clone(view.Checkpoints)
-		view.Members = maps.Clone(view.Members)
-		view.Controls = view.Controls.clone()
-		view.Reserved = maps.Clone(view.Reserved)
-		view.Corrupt = maps.Clone(view.Corrupt)
-		view.changed = m.changed
+		view := m.copyOthers()
+		view.Ownerships = maps.Clone(m.current.Ownerships)
+		view.Checkpoints = maps.Clone(m.current.Checkpoints)
 		m.view = &view
 	}
 	return m.view
+}
+
+// Changes returns the group as Snapshot does, but without checkpoints, and of the ownerships only those that have
+// changed since Changes was last called; gone are the partitions whose ownership was deleted. With anew the ownerships
+// are all there are, and nothing that was told before counts. It is for one follower of a large group, which keeps what
+// it is told: its cost is what has changed. It reads no etcd.
+func (m *Mirror) Changes() (s *Snapshot, gone []string, anew bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	view := m.copyOthers()
+	if anew = m.anew; anew {
+		view.Ownerships = maps.Clone(m.current.Ownerships)
+	} else {
+		view.Ownerships = make(map[string]Ownership, len(m.moved))
+	}
+	for id := range m.moved {
+		if o, there := m.current.Ownerships[id]; there {
+			view.Ownerships[id] = o
+		} else if !anew {
+			gone = append(gone, id)
+		}
+	}
+	m.anew, m.moved = false, make(map[string]bool)
+	return &view, gone, anew
+}
+
+// copyOthers returns a snapshot that lacks the ownerships and the checkpoints. The mutex is held.
+func (m *Mirror) copyOthers() Snapshot {
+	if m.others == nil {
+		others := m.current
+		others.Ownerships, others.Checkpoints = nil, nil
+		others.Members = maps.Clone(others.Members)
+		others.Controls = others.Controls.clone()
+		others.Reserved = maps.Clone(others.Reserved)
+		others.Corrupt = maps.Clone(others.Corrupt)
+		m.others = &others
+	}
+	view := *m.others
+	view.Revision, view.changed = m.current.Revision, m.changed
+	return view
 }
 
 // UpToDate asks etcd whether a snapshot of the mirror still tells what there is. It is for what rests on nothing having
@@ -153,6 +194,7 @@ func (m *Mirror) reset(kvs []*mvccpb.KeyValue, revision int64, withCheckpoints b
 	for _, kv := range kvs {
 		m.current.set(m.store, kv)
 	}
+	m.anew, m.others = true, nil
 	m.publish()
 }
 
@@ -161,11 +203,22 @@ func (m *Mirror) apply(events []*clientv3.Event, revision int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, e := range events {
+		var kd kind
+		var name string
 		if e.Type == clientv3.EventTypeDelete {
-			m.current.remove(m.store, string(e.Kv.Key))
+			kd, name = m.current.remove(m.store, string(e.Kv.Key))
 		} else {
-			m.current.set(m.store, e.Kv)
+			kd, name = m.current.set(m.store, e.Kv)
 		}
+		if kd == kindOwnership && m.moved != nil {
+			m.moved[name] = true
+		}
+		if kd != kindOwnership && kd != kindCheckpoint {
+			m.others = nil
+		}
+	}
+	if m.others != nil && !maps.Equal(m.others.Corrupt, m.current.Corrupt) {
+		m.others = nil
 	}
 	m.current.Revision = revision
 	m.publish()

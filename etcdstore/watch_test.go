@@ -3,6 +3,7 @@ package etcdstore
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strconv"
 	"testing"
@@ -216,6 +217,67 @@ func TestSnapshotsDoNotChange(t *testing.T) {
 		t.Fatal("nothing has changed since")
 	default:
 	}
+}
+
+// TestChangesAddUp keeps what a mirror says has changed, while everything changes at random and what the mirror has
+// missed is compacted at times, and compares that with its snapshots.
+func TestChangesAddUp(t *testing.T) {
+	t.Parallel()
+	random := newRand(t)
+	cluster := etcdtest.Start(t)
+	direct := cluster.Client(t)
+	proxy := faultproxy.New(t, cluster.Member(0).Address())
+	s := startStore(t, etcdtest.NewClient(t, []string{"http://" + proxy.Addr()}, impatient), nil, nil)
+	w := newRandomWrites(t, random, direct)
+	w.write(t)
+	m, err := s.Watch(soon(t), w.group, &WatchOptions{Checkpoints: true})
+	require.NoError(t, err)
+	kept, listed, told := make(map[string]Ownership), 0, 0
+	follow := func() *Snapshot {
+		changes, gone, anew := m.Changes()
+		if anew {
+			clear(kept)
+			listed++
+		}
+		for _, id := range gone {
+			delete(kept, id)
+		}
+		maps.Copy(kept, changes.Ownerships)
+		told += len(changes.Ownerships) + len(gone)
+		return changes
+	}
+	for i := range 200 {
+		if i%50 == 25 {
+			proxy.Cut()
+			var missed int64
+			for range 5 {
+				missed = w.write(t)
+			}
+			_, err := direct.Compact(soon(t), missed)
+			require.NoError(t, err)
+			proxy.Heal(faultproxy.DropHeld)
+		}
+		revision := w.write(t)
+		if random.IntN(3) == 0 {
+			follow()
+		}
+		if i%20 == 19 {
+			last, err := direct.Put(soon(t), w.keys.key(w.group, kindControl, "last"), strconv.FormatInt(revision, 10))
+			require.NoError(t, err)
+			snapshot := awaitMirror(t, m, func(s *Snapshot) bool { return s.Revision == last.Header.Revision })
+			changes := follow()
+			require.Equal(t, snapshot.Ownerships, kept)
+			without := *snapshot
+			without.Ownerships, without.Checkpoints = changes.Ownerships, nil
+			requireSame(t, &without, changes)
+		}
+	}
+	fmt.Printf("%s: %d changes told; listed %d times\n", t.Name(), told, listed)
+	require.Greater(t, told, 50)
+	require.Greater(t, listed, 1, "at first, and after a compaction")
+	_, gone, anew := m.Changes()
+	require.Empty(t, gone)
+	require.False(t, anew, "nothing is told twice")
 }
 
 // TestMirrorAfterCompaction cuts a mirror off, changes the group and compacts the history that it would need.
