@@ -29,6 +29,10 @@ type fault struct {
 	inject func(w *world, victim string) (heal func(), detail string)
 }
 
+// partedFromLeader leaves a member with clients that it cannot serve: it hears that there is a leader from the third
+// member only, and so can neither follow nor be elected.
+const partedFromLeader = "follower is cut off from the leader, and not from the other"
+
 // memberFaults are what can happen to one of etcd's members, or all. While one of them is away there is a quorum.
 func memberFaults() []fault {
 	kill := func(w *world, i int) func() {
@@ -69,6 +73,12 @@ func memberFaults() []fault {
 		{"follower is killed", other(kill)},
 		{"follower is paused", other(pause)},
 		{"follower is isolated", other(isolate)},
+		{partedFromLeader, func(w *world, _ string) (func(), string) {
+			leads := w.etcd.Leader()
+			i := (leads + 1 + w.random.IntN(2)) % 3
+			w.etcd.Part(i, leads)
+			return func() { w.etcd.Join(i, leads) }, fmt.Sprintf("member %d from member %d", i, leads)
+		}},
 		{"is killed, all of it", func(w *world, _ string) (func(), string) {
 			for i := range 3 {
 				w.etcd.Kill(i)

@@ -41,7 +41,7 @@ func TestServersThatPeopleHave(t *testing.T) {
 					return etcdtest.StartServers(t, server, 3, options...)
 				})
 				w.lacks = func(fault string) bool {
-					return strings.HasSuffix(fault, "is isolated") || fault == "disks are slow"
+					return strings.HasSuffix(fault, "is isolated") || fault == "disks are slow" || fault == partedFromLeader
 				}
 				w.suffer(20 * time.Second)
 			})

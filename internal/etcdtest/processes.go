@@ -265,12 +265,22 @@ func (p *Processes) Isolate(i int) { p.betweenPeers(i, cutOrder) }
 func (p *Processes) Heal(i int) { p.betweenPeers(i, mendOrder) }
 
 func (p *Processes) betweenPeers(i int, order string) {
-	for j, other := range p.members {
+	for j := range p.members {
 		if j != i {
-			p.members[i].tell(order + other.settings.Name)
-			other.tell(order + p.members[i].settings.Name)
+			p.between(i, j, order)
 		}
 	}
+}
+
+// Part has two members no longer listen to each other, as [Processes.Isolate] does. Both still hear the others.
+func (p *Processes) Part(i, j int) { p.between(i, j, cutOrder) }
+
+// Join ends what [Processes.Part] did.
+func (p *Processes) Join(i, j int) { p.between(i, j, mendOrder) }
+
+func (p *Processes) between(i, j int, order string) {
+	p.members[i].tell(order + p.members[j].settings.Name)
+	p.members[j].tell(order + p.members[i].settings.Name)
 }
 
 // tell gives a member's process an order, if it runs.
