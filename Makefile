@@ -75,7 +75,7 @@ fuzz: ## Fuzz all that is parsed: keys, etags, values, control records, what wor
 	done; done
 
 .PHONY: bench
-bench: ## Measure everything beside what others use for the same, and write docs/benchmarks.md (10 min, and nothing else running)
+bench: ## Measure everything beside what others use for the same, and write docs/benchmarks.md (13 min, and nothing else running)
 	cd integration/compare && TENURE_BENCH=full TENURE_BENCH_OUT=$(CURDIR)/docs \
 		go test -v -count 1 -timeout 2h -run '^TestBenchmarks$$' .
 
@@ -85,9 +85,8 @@ bench-quick: ## The same in few and short turns, printed, and written to bin/ben
 		go test -v -count 1 -timeout 1h -run '^TestBenchmarks$$' .
 
 .PHONY: bench-parts
-bench-parts: ## Run the benchmarks of single parts, and of the plan beside Kafka's
+bench-parts: ## Run the benchmarks of single parts
 	go test -run '^$$' -bench . -benchmem -timeout 60m ./...
-	cd integration/compare && go test -run '^$$' -bench . -timeout 60m ./...
 
 .PHONY: lease-trials
 lease-trials: ## Race terms against etcd's expiry over a failing network, TRIALS (200) times

@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -122,66 +121,57 @@ func requireBalanced(tb testing.TB, partitions int, now, planned owned) {
 	require.Zero(tb, moved, "moved")
 }
 
-// compare has both plan in turn and returns how long each took.
-func compare(tb testing.TB, partitions int, now owned, other *franz) (ours, theirs time.Duration) {
-	tb.Helper()
-	t := newTenure(partitions, len(now))
-	ours = timed(tb, partitions, now, func() owned { return t.balance(now) })
-	theirs = timed(tb, partitions, now, other.prepare(tb, now))
-	return ours, theirs
-}
-
 // timed returns how long it takes to plan, and checks the plan.
-func timed(tb testing.TB, partitions int, now owned, balance func() owned) time.Duration {
+func timed(tb testing.TB, partitions int, now owned, balance func() owned) measures {
 	tb.Helper()
 	runtime.GC() // not what others left behind
-	began := time.Now()
-	planned := balance()
-	took := time.Since(began)
+	var planned owned
+	took := howLong(func() { planned = balance() })
 	requireBalanced(tb, partitions, now, planned)
-	return took
+	return measures{time_: took}
 }
 
-// compareAll calls f for all groups, each with both of franz-go's sticky balancers. The cooperative one plans like the
-// other one and then takes partitions out that must be released first.
-func compareAll(partitions int32, members int, f func(name string, now owned, other *franz)) {
+// planning is the contests of sharing out all partitions, and those of a member that has left, with both of franz-go's
+// sticky balancers. The cooperative one plans like the other one and then takes partitions out that must be released
+// first.
+func planning(partitions, members int) []contest {
+	ours := newTenure(partitions, members)
 	nothing := make(owned, members)
-	others := newTenure(int(partitions), members).balance(nothing)[1:]
-	for _, balancer := range []kgo.GroupBalancer{kgo.CooperativeStickyBalancer(), kgo.StickyBalancer()} {
-		other := &franz{balancer: balancer, topics: map[string]int32{topic: partitions}}
-		f("from nothing/"+balancer.ProtocolName(), nothing, other)
-		f("one left/"+balancer.ProtocolName(), others, other)
+	left := ours.balance(nothing)[1:]
+	var contests []contest
+	for _, group := range []struct {
+		name string
+		now  owned
+	}{{"from nothing", nothing}, {"one has left", left}} {
+		c := contest{
+			name:  fmt.Sprintf("Plan %d partitions for %d members, %s", partitions, len(group.now), group.name),
+			about: "All share evenly and move nothing without need. Only what belongs to Kafka's protocol is not timed.",
+		}
+		// The members of a group without one are fewer.
+		planner := &tenure{partitions: ours.partitions, members: ours.members[:len(group.now)]}
+		c.contenders = append(c.contenders, contender{"Tenure", func(t *testing.T) measures {
+			return timed(t, partitions, group.now, func() owned { return planner.balance(group.now) })
+		}})
+		for _, balancer := range []kgo.GroupBalancer{kgo.CooperativeStickyBalancer(), kgo.StickyBalancer()} {
+			name := "franz-go, " + balancer.ProtocolName()
+			other := &franz{balancer: balancer, topics: map[string]int32{topic: int32(partitions)}}
+			c.contenders = append(c.contenders, contender{name, func(t *testing.T) measures {
+				return timed(t, partitions, group.now, other.prepare(t, group.now))
+			}})
+			c.rows = append(c.rows, row{measure: time_, unit: "ms", scale: 1e3, less: true, peer: name, bar: 1})
+		}
+		contests = append(contests, c)
 	}
+	return contests
 }
 
 // TestPlans: all balance the same groups, without a move.
 func TestPlans(t *testing.T) {
-	const partitions, members = 1_000, 30
-	compareAll(partitions, members, func(name string, now owned, other *franz) {
-		t.Run(name, func(t *testing.T) { compare(t, partitions, now, other) })
-	})
-}
-
-// BenchmarkPlan plans a million partitions for 2,000 members, in turns with franz-go.
-func BenchmarkPlan(b *testing.B) {
-	const partitions, members = 1_000_000, 2_000
-	compareAll(partitions, members, func(name string, now owned, other *franz) {
-		b.Run(name, func(b *testing.B) {
-			var ours, theirs, ratios []float64
-			for b.Loop() {
-				o, t := compare(b, partitions, now, other)
-				ours, theirs = append(ours, o.Seconds()*1e3), append(theirs, t.Seconds()*1e3)
-				ratios = append(ratios, float64(t)/float64(o))
-			}
-			b.ReportMetric(0, "ns/op") // which would be of both, and of checking them
-			b.ReportMetric(median(ours), "plan-ms")
-			b.ReportMetric(median(theirs), "franz-go-ms")
-			b.ReportMetric(median(ratios), "franz-go/plan")
-		})
-	})
+	for _, c := range planning(1_000, 30) {
+		c.hold(t, 1)
+	}
 }
 
 func median(values []float64) float64 {
-	slices.Sort(values)
-	return values[len(values)/2]
+	return slices.Sorted(slices.Values(values))[len(values)/2]
 }
