@@ -106,7 +106,7 @@ func TestBenchmarks(t *testing.T) {
 	switch mode {
 	case full:
 	case quick:
-		rounds, turn, resting, planned, planners = 3, 200*time.Millisecond, 5*time.Second, 100_000, 200
+		rounds, turn, resting, planned, planners = 3, 200*time.Millisecond, 3*time.Second, 100_000, 200
 		sizes, short = []size{{1000, 20}}, size{1000, 20}
 	default:
 		t.Skip("make bench and make bench-quick measure, for minutes: TENURE_BENCH is neither full nor quick")
@@ -161,7 +161,7 @@ func TestBenchmarks(t *testing.T) {
 		for _, c := range planning(planned, planners) {
 			page.WriteString(c.hold(t, min(rounds, 5)).table() + "\n")
 		}
-		page.WriteString(figures(aboutLeases, w.leases(t, rounds-1)...))
+		page.WriteString(figures(aboutLeases, w.leases(t, rounds-2)...))
 		page.WriteString(figures(fmt.Sprintf(aboutRest, resting), atRest(t, 1024, 8, resting)...))
 		page.WriteString(figures(aboutAllocations, allocations(t)...))
 	})
