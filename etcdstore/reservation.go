@@ -130,8 +130,16 @@ func (r *Reservation) put(ctx context.Context, id clientv3.LeaseID, ids []string
 	return err
 }
 
-// grant puts the record on a new lease.
+// grant puts the record on a new lease, and on another one if etcd has been so slow to answer that it ran out.
 func (r *Reservation) grant(ctx context.Context) error {
+	for {
+		if err := r.tryGrant(ctx); !errors.Is(err, lease.ErrLeaseGone) {
+			return err
+		}
+	}
+}
+
+func (r *Reservation) tryGrant(ctx context.Context) error {
 	granted, err := persist(ctx, &r.store.latestAnswer, func(ctx context.Context) (*clientv3.LeaseGrantResponse, error) {
 		return r.store.client.Grant(ctx, int64(r.ttl/time.Second))
 	})

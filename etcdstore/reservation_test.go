@@ -1,6 +1,7 @@
 package etcdstore
 
 import (
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/tenure-go/tenure/internal/etcdtest"
+	"github.com/tenure-go/tenure/internal/faultproxy"
 )
 
 // reserves tells whether a record keeps those partitions.
@@ -104,6 +106,40 @@ func TestAReservationComesBack(t *testing.T) {
 	require.NotEqual(t, old, found.Lease)
 	require.NoError(t, r.Put(soon(t), []string{"1"}))
 	awaitRecord(t, client, key, reserves("1"))
+}
+
+// TestAReservationIsMadeOnALeaseThatLasts takes the first lease away before the record can be put on it, as it goes
+// when etcd is out of reach for that long just then.
+func TestAReservationIsMadeOnALeaseThatLasts(t *testing.T) {
+	t.Parallel()
+	cluster := etcdtest.Start(t)
+	direct, group := cluster.Client(t), testGroup(t)
+	proxy := faultproxy.New(t, cluster.Member(0).Address())
+	s := startMember(t, etcdtest.NewClient(t, []string{"http://" + proxy.Addr()}), 10*time.Second)
+	before, err := direct.Leases(soon(t))
+	require.NoError(t, err)
+	proxy.Delay(100 * time.Millisecond) // the answer to the grant is that late, and not given up
+	revoked := make(chan clientv3.LeaseID, 1)
+	go func() {
+		for {
+			now, err := direct.Leases(t.Context())
+			if err != nil {
+				return // the test has ended
+			}
+			for _, l := range now.Leases {
+				if !slices.Contains(before.Leases, l) {
+					_, _ = direct.Revoke(t.Context(), l.ID)
+					revoked <- l.ID
+					return
+				}
+			}
+		}
+	}()
+	_, err = s.Reserve(soon(t), group, "a", time.Second, []string{"0"})
+	require.NoError(t, err)
+	found := recordAt(t, direct, s.keys.key(group, kindReserved, "a"))
+	require.True(t, reserves("0")(found))
+	require.NotEqual(t, int64(<-revoked), found.Lease)
 }
 
 // TestTheLatestIsReserved changes what is kept while the record is being put on a new lease.
