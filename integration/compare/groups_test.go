@@ -143,9 +143,21 @@ func (g *group) awaitBalance(members int) float64 {
 		}
 		select {
 		case <-s.Changed():
+			// Changes that come close together are looked at together: there is nothing to wait for but that time passes.
 			time.Sleep(time.Duration(partitions) * 10 * time.Microsecond)
 		case <-time.After(time.Minute):
 			g.t.Fatalf("%d partitions are not shared out by %d members: %v", partitions, members, counts)
+		}
+	}
+}
+
+// awaitRest waits until nothing has changed in the group for a second.
+func (g *group) awaitRest() {
+	for {
+		select {
+		case <-g.mirror.Snapshot().Changed():
+		case <-time.After(time.Second):
+			return
 		}
 	}
 }

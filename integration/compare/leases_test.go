@@ -67,6 +67,7 @@ func (w *world) leases(t *testing.T, rounds int) []figure {
 			require.NoError(t, err)
 			watching, stop := context.WithTimeout(t.Context(), time.Minute)
 			gone := w.client.Watch(watching, key, clientv3.WithRev(put.Header.Revision+1))
+			// Renewals tell nobody, and each round takes another moment between two of them.
 			time.Sleep(2*time.Second + shortTTL/3*time.Duration(round)/time.Duration(rounds))
 			proxy.Silence()
 			told := make(chan time.Time, 1)

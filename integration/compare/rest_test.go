@@ -14,9 +14,9 @@ func atRest(t *testing.T, partitions, members int, length time.Duration) []figur
 	defer g.end()
 	g.add(members)
 	g.awaitBalance(members)
-	time.Sleep(2 * time.Second) // for what follows a start
+	g.awaitRest()
 	before := a.metrics(t)
-	time.Sleep(length)
+	time.Sleep(length) // this is what is measured: that nothing happens, which nothing could tell of
 	after := a.metrics(t)
 	elapsed := after.at.Sub(before.at)
 	rounds := float64(members) * elapsed.Seconds() / (ttl.Seconds() / 3)
