@@ -85,8 +85,11 @@ func (w *worker) act(now time.Time, me int32) {
 				w.wakeBy(s.retryAt)
 			case w.view.empty && !settled:
 				w.wakeBy(settledAt)
-			case w.view.empty && w.confirmed != w.view.Revision:
-				w.confirm() // who does not know of all that have joined would claim too much
+			case w.view.empty && w.confirmed != w.view.Revision && now.Before(settledAt.Add(settleFactor*w.options.Settle)):
+				// Who does not know of all that have joined would claim too much. That is worth some time, and not all that it
+				// may take until a watch that has lost something is made good.
+				w.confirm()
+				w.wakeBy(settledAt.Add(settleFactor * w.options.Settle))
 			default:
 				claims.add(s, w.view.holdings.etags[i], etcdstore.ClaimOptions{Reason: w.reasonToClaim(s)})
 			}

@@ -52,7 +52,10 @@ func (w *worker) claim(all *batches) {
 	for _, b := range *all {
 		for i, s := range b.slots {
 			b.claims[i].Group, b.claims[i].OwnerID = w.group, w.options.OwnerID
-			s.anew = b.options.Anew
+			s.anew, s.freeSince = b.options.Anew, time.Time{}
+			if s.place >= 0 {
+				s.freeSince = w.view.holdings.freeSince[s.place]
+			}
 			s.enter(claiming)
 		}
 	}
@@ -143,11 +146,9 @@ func (w *worker) begin(s *slot, t *trust, reason string) {
 	s.running, s.overdue = true, false
 	s.enter(handling)
 	s.p = newPartition(w.Member, t, s.ownership, start, found)
-	if s.place >= 0 {
-		if since := &w.view.holdings.freeSince[s.place]; !since.IsZero() {
-			w.meters.handoff.Observe(now.Sub(*since).Seconds())
-			*since = time.Time{}
-		}
+	if !s.freeSince.IsZero() {
+		w.meters.handoff.Observe(now.Sub(s.freeSince).Seconds())
+		s.freeSince = time.Time{}
 	}
 	w.emit(w.options.Events.Claimed, w.about(s, reason, nil))
 	w.log.Info("handling", append(w.fields(s, reason), startFields(start, found)...)...)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tenure-go/tenure/etcdstore"
 	"github.com/tenure-go/tenure/internal/etcdtest"
+	"github.com/tenure-go/tenure/internal/faultproxy"
 )
 
 // Members come and go while events are handled: none is handled twice, none is left out, and no two at once.
@@ -126,4 +127,36 @@ func TestAStuckMemberIsPassedOver(t *testing.T) {
 		require.NotZero(t, resp.Kvs[0].Lease, "and go with the one who wrote them")
 	}
 	f.await("and are removed in time", func(s *etcdstore.Snapshot) bool { return len(s.Controls.Avoid) == 0 })
+}
+
+// TestNobodyClaimsForThoseItHasNotHeardOf keeps a member from hearing of another one that joins before anything is
+// owned. Once it hears of it, both take their halves, and nothing was claimed that has to move.
+func TestNobodyClaimsForThoseItHasNotHeardOf(t *testing.T) {
+	t.Parallel()
+	cluster := etcdtest.Start(t)
+	f := newFleet(t, cluster.Endpoints(), 8)
+	f.ttl = longTTL
+	proxy := faultproxy.New(t, cluster.Member(0).Address())
+	require.NoError(t, f.observer.AddPartitions(soon(t), f.group, f.ids)) // so that it knows them when it has joined
+	joined := make(chan struct{})
+	first := f.make("first", []string{"http://" + proxy.Addr()}, names(f.ids...), idleHandler, func(o *Options) {
+		o.Settle = time.Second
+		o.Events.Joined = func(Event) { close(joined) }
+	})
+	first.run()
+	<-joined
+	proxy.CutToClient()
+	f.start("second", idleHandler, func(o *Options) { o.Settle = 5 * time.Second })
+	for unsettled := time.After(2 * time.Second); unsettled != nil; {
+		s := f.mirror.Snapshot()
+		require.Empty(t, s.Ownerships)
+		select {
+		case <-s.Changed():
+		case <-unsettled: // the first one's settling time has passed, and it has done nothing
+			unsettled = nil
+		}
+	}
+	proxy.Heal(faultproxy.DeliverHeld)
+	f.await("both share", f.balanced(2))
+	require.Equal(t, len(f.ids), f.claims(0))
 }

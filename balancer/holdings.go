@@ -19,7 +19,7 @@ type holdings struct {
 	of        []int32     // its owner
 	etags     []string    // of its record, empty where there is none
 	last      []int32     // who was last seen to own it
-	freeSince []time.Time // when it was first seen to be free, zero if it is not, or others have had it since
+	freeSince []time.Time // when it was first seen to be free, zero if it is not
 
 	elsewhere map[string]holding // of partitions that are not among the group's
 
@@ -125,10 +125,7 @@ func (h *holdings) see(i int, owner int32, etag string, now time.Time) {
 	h.of[i], h.etags[i] = owner, etag
 	switch {
 	case owner != nobody:
-		h.last[i] = owner
-		if h.ids[owner] != h.me {
-			h.freeSince[i] = time.Time{}
-		}
+		h.last[i], h.freeSince[i] = owner, time.Time{}
 	case h.freeSince[i].IsZero():
 		h.freeSince[i] = now
 	}

@@ -47,7 +47,8 @@ type slot struct {
 	retryAt  time.Time // not before
 	unknown  bool      // the source has to name it first
 
-	seenAt int64 // revision of the snapshot by which it was claimed in vain
+	seenAt    int64     // revision of the snapshot by which it was claimed in vain
+	freeSince time.Time // when it was first seen to be free, before this member claimed it
 }
 
 func newSlot(id string, pace pace, busy map[*slot]bool) *slot {

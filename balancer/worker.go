@@ -49,7 +49,7 @@ type worker struct {
 	pending []*slot
 	freeing bool // a release of several is under way
 
-	// lookAt is when the group is looked at again at the earliest, and late is by how much the last timer was.
+	// lookAt is when the group is looked at again at the earliest, and late is by how much the timer for that was.
 	lookedAt, lookAt time.Time
 	late             time.Duration
 	stepTook         time.Duration // the last one
@@ -216,9 +216,10 @@ func (w *worker) await(stop <-chan struct{}) bool {
 		w.lookedAt, w.stale = time.Now(), false
 		w.observe()
 	case <-w.wake.C:
-		w.late = max(0, time.Since(w.wakeAt))
+		if w.stale = isClosed(w.view.Changed()); w.stale { // to be looked at next
+			w.late = max(0, time.Since(w.wakeAt))
+		}
 		w.wakeAt = time.Time{}
-		w.stale = isClosed(w.view.Changed())
 	}
 	return true
 }
