@@ -2,13 +2,11 @@ package balancer
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 
 	"github.com/tenure-go/tenure/etcdstore"
@@ -122,13 +120,8 @@ func TestNothingMovesWithoutSpace(t *testing.T) {
 	f.await("one has all", func(s *etcdstore.Snapshot) bool { return owners(s)["a"] == 4 && len(s.Members) == 2 })
 	l.awaitAll(f.ids)
 
-	filler := strings.Repeat("x", 100<<10)
-	var full error
-	for full == nil {
-		_, full = f.client.Put(soon(t), "/filler", filler)
-	}
-	require.ErrorContains(t, full, "space")
-	deleted, err := f.client.Delete(soon(t), f.key("control", "drain/b"))
+	etcd.FillUp(t)
+	_, err := f.client.Delete(soon(t), f.key("control", "drain/b"))
 	require.NoError(t, err)
 	<-time.After(4 * first.options.Settle) // longer than moves take to begin
 	require.Equal(t, map[string]int{"a": 4}, owners(f.mirror.Snapshot()), "nothing is given up")
@@ -138,12 +131,7 @@ func TestNothingMovesWithoutSpace(t *testing.T) {
 	require.Less(t, time.Since(began), f.ttl)
 	f.await("all is free", func(s *etcdstore.Snapshot) bool { return len(s.Ownerships) == 0 })
 
-	_, err = f.client.Compact(soon(t), deleted.Header.Revision)
-	require.NoError(t, err)
-	_, err = f.client.Defragment(soon(t), etcd.Endpoints()[0])
-	require.NoError(t, err)
-	_, err = f.client.AlarmDisarm(soon(t), &clientv3.AlarmMember{})
-	require.NoError(t, err)
+	etcd.FreeSpace(t)
 	f.await("the other has all", func(s *etcdstore.Snapshot) bool { return owners(s)["b"] == 4 })
 	l.awaitAll(f.ids)
 	t.Logf("%d events were repeated", l.repeated())

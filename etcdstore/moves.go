@@ -56,7 +56,7 @@ func (*compactedError) Error() string { return "compacted" }
 
 // movesSince reads a key's history between two revisions. A watch is how etcd tells it.
 func (s *Store) movesSince(ctx context.Context, key string, from, to int64) ([]Move, error) {
-	return persist(ctx, &s.latestAnswer, func(ctx context.Context) ([]Move, error) {
+	return persist(ctx, s, func(ctx context.Context) ([]Move, error) {
 		// A stream of its own: a server answers for all watches of a stream together, and not while one of them begins
 		// with a revision to come, as those of mirrors do.
 		ctx = metadata.AppendToOutgoingContext(clientv3.WithRequireLeader(ctx), "tenure", "moves")

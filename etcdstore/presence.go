@@ -305,7 +305,7 @@ func (s *Store) awaitEnd(ctx context.Context, found *mvccpb.KeyValue, first *ren
 	}
 	id := clientv3.LeaseID(found.Lease)
 	asked := time.Now()
-	answer, err := persist(ctx, &s.latestAnswer, func(ctx context.Context) (*clientv3.LeaseTimeToLiveResponse, error) {
+	answer, err := persist(ctx, s, func(ctx context.Context) (*clientv3.LeaseTimeToLiveResponse, error) {
 		return s.client.TimeToLive(ctx, id)
 	})
 	if err != nil {

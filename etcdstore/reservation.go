@@ -140,7 +140,7 @@ func (r *Reservation) grant(ctx context.Context) error {
 }
 
 func (r *Reservation) tryGrant(ctx context.Context) error {
-	granted, err := persist(ctx, &r.store.latestAnswer, func(ctx context.Context) (*clientv3.LeaseGrantResponse, error) {
+	granted, err := persist(ctx, r.store, func(ctx context.Context) (*clientv3.LeaseGrantResponse, error) {
 		return r.store.client.Grant(ctx, int64(r.ttl/time.Second))
 	})
 	if err != nil {

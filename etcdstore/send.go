@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 
 	"github.com/tenure-go/tenure/internal/backoff"
 	"github.com/tenure-go/tenure/internal/etcderr"
@@ -42,7 +42,7 @@ type answer struct {
 // or ctx's cause together with the last failure; if a copy may have been applied it is ErrOutcomeUnknown as well.
 func (s *Store) send(ctx context.Context, compares []clientv3.Cmp, then, otherwise []clientv3.Op) (answer, error) {
 	repeated := false
-	resp, err := persist(ctx, &s.latestAnswer, func(ctx context.Context) (*clientv3.TxnResponse, error) {
+	resp, err := persist(ctx, s, func(ctx context.Context) (*clientv3.TxnResponse, error) {
 		// Not Do, with which the client copies each compare twice, by reflection.
 		resp, err := s.client.Txn(ctx).If(compares...).Then(then...).Else(otherwise...).Commit()
 		if err != nil && !etcderr.NotApplied(err) {
@@ -65,20 +65,20 @@ func unknownIf(unknown bool, err error) error {
 
 // read reads what holds no earlier than the call.
 func (s *Store) read(ctx context.Context, key string, options ...clientv3.OpOption) (*clientv3.GetResponse, error) {
-	return persist(ctx, &s.latestAnswer, func(ctx context.Context) (*clientv3.GetResponse, error) {
+	return persist(ctx, s, func(ctx context.Context) (*clientv3.GetResponse, error) {
 		return s.client.Get(ctx, key, options...)
 	})
 }
 
-// persist makes attempts at a request until one is answered, or fails in a way that will not pass, or ctx ends. latest
-// is how long the latest answer took, in nanoseconds.
-func persist[T any](ctx context.Context, latest *atomic.Int64, request func(context.Context) (T, error)) (T, error) {
+// persist makes attempts at a request until one is answered, or fails in a way that will not pass, or ctx ends.
+func persist[T any](ctx context.Context, s *Store, request func(context.Context) (T, error)) (T, error) {
 	var zero T
 	if ctx.Err() != nil {
 		return zero, context.Cause(ctx)
 	}
 	pause := backoff.New(shortestPause, longestPause)
-	timeout := max(shortestAttempt, slackFactor*time.Duration(latest.Load()))
+	timeout := max(shortestAttempt, slackFactor*time.Duration(s.latestAnswer.Load()))
+	first := time.Now()
 	for ; ; timeout += timeout / 2 {
 		timeout = min(timeout, longestAttempt)
 		began := time.Now()
@@ -86,15 +86,38 @@ func persist[T any](ctx context.Context, latest *atomic.Int64, request func(cont
 		resp, err := request(attempt)
 		cancel()
 		if err == nil {
-			latest.Store(int64(time.Since(began)))
+			s.latestAnswer.Store(int64(time.Since(began)))
 			return resp, nil
 		}
 		err = etcderr.Classify(err)
 		if ctx.Err() == nil && !etcderr.Transient(err) {
 			return zero, err
 		}
+		s.tellTrouble(time.Since(first), err)
 		if pause.Wait(ctx) != nil {
 			return zero, fmt.Errorf("%w (last failure: %w)", context.Cause(ctx), err)
 		}
 	}
+}
+
+// troubleLasts is for how long a request fails before that is said, and for how long it is not said again.
+const troubleLasts = 5 * time.Second
+
+// tellTrouble says that etcd does not do what it is asked to. An etcd that is out of space goes on renewing leases, so
+// that nothing else tells why partitions and checkpoints wait.
+func (s *Store) tellTrouble(failing time.Duration, err error) {
+	if failing < troubleLasts {
+		return
+	}
+	s.mu.Lock()
+	told := !s.troubleTold.IsZero() && time.Since(s.troubleTold) < troubleLasts
+	if !told {
+		s.troubleTold = time.Now()
+	}
+	s.mu.Unlock()
+	if told {
+		return
+	}
+	s.log.Warn("etcd does not take requests, which are tried again until it does", zap.Duration("for", failing),
+		zap.Error(err))
 }

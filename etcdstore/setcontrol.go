@@ -55,7 +55,7 @@ func (s *Store) SetControl(
 	defer leave()
 	var options []clientv3.OpOption
 	if lasts > 0 {
-		granted, err := persist(ctx, &s.latestAnswer, func(ctx context.Context) (*clientv3.LeaseGrantResponse, error) {
+		granted, err := persist(ctx, s, func(ctx context.Context) (*clientv3.LeaseGrantResponse, error) {
 			return s.client.Grant(ctx, int64(math.Ceil(lasts.Seconds())))
 		})
 		if err != nil {

@@ -54,18 +54,19 @@ type Store struct {
 	// unsettled is claims of take-overs that were cut off, which a copy may still win. Guarded by takeover.
 	unsettled []*claim
 
-	mu        sync.Mutex
-	detach    func()                   // frees the keeper
-	tenures   map[string]*tenure       // by ownership key: what this store holds or once held
-	owners    map[string]seenOwner     // by ownership key: who was last listed there
-	strays    map[strayKey]*strayWatch // groups in which a copy of an unanswered claim may still land
-	presences []*Presence
-	lastClaim time.Time // times of claims rise, whatever the wall clock does
-	closed    bool
-	writer    *writer
-	lives     context.Context // ends when the store closes
-	end       context.CancelCauseFunc
-	running   sync.WaitGroup
+	mu          sync.Mutex
+	detach      func()                   // frees the keeper
+	troubleTold time.Time                // when it was last said that etcd does not take requests
+	tenures     map[string]*tenure       // by ownership key: what this store holds or once held
+	owners      map[string]seenOwner     // by ownership key: who was last listed there
+	strays      map[strayKey]*strayWatch // groups in which a copy of an unanswered claim may still land
+	presences   []*Presence
+	lastClaim   time.Time // times of claims rise, whatever the wall clock does
+	closed      bool
+	writer      *writer
+	lives       context.Context // ends when the store closes
+	end         context.CancelCauseFunc
+	running     sync.WaitGroup
 }
 
 var _ CheckpointStore = (*Store)(nil)

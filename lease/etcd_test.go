@@ -3,7 +3,6 @@ package lease
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"strings"
 	"sync/atomic"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap/zaptest"
@@ -132,11 +130,7 @@ func TestNoSpace(t *testing.T) {
 	k := startKeeper(t, client, 2*time.Second)
 	term := requireTerm(t, k)
 	putKey(t, client, term, "key")
-	var err error
-	for i := 0; err == nil; i++ {
-		_, err = client.Put(soon(t), fmt.Sprintf("filler/%d", i), strings.Repeat("x", 16<<10))
-	}
-	require.ErrorIs(t, err, rpctypes.ErrNoSpace)
+	cluster.FillUp(t)
 
 	// Renewals go on.
 	for start := time.Now(); time.Since(start) < 3*time.Second; {
@@ -145,7 +139,7 @@ func TestNoSpace(t *testing.T) {
 	requireKey(t, client, true)
 
 	// There is no new lease, and the keeper says why.
-	_, err = client.Revoke(soon(t), term.ID())
+	_, err := client.Revoke(soon(t), term.ID())
 	require.NoError(t, err)
 	requireEnd(t, term, ErrLeaseGone)
 	short, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -157,14 +151,7 @@ func TestNoSpace(t *testing.T) {
 	require.Error(t, err)
 
 	// Once there is space, there is a term.
-	deleted, err := client.Delete(soon(t), "filler/", clientv3.WithPrefix())
-	require.NoError(t, err)
-	_, err = client.Compact(soon(t), deleted.Header.Revision, clientv3.WithCompactPhysical())
-	require.NoError(t, err)
-	_, err = client.Defragment(soon(t), cluster.Endpoints()[0])
-	require.NoError(t, err)
-	_, err = client.AlarmDisarm(soon(t), &clientv3.AlarmMember{})
-	require.NoError(t, err)
+	cluster.FreeSpace(t)
 	requireTerm(t, k)
 }
 

@@ -1,7 +1,6 @@
 package etcdsim
 
 import (
-	"sync"
 	_ "unsafe" // for go:linkname
 )
 
@@ -11,5 +10,5 @@ import (
 //go:linkname never go.etcd.io/etcd/client/v3.valCtxCh
 var never chan struct{}
 
-// withoutNever takes it away.
-var withoutNever = sync.OnceFunc(func() { never = nil })
+// It is taken away before any client watches: those of other tests read it, too.
+func init() { never = nil } //nolint:gochecknoinits // See above.

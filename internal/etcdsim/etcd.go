@@ -49,7 +49,6 @@ const election = time.Second
 // New returns an etcd that ends with the test. It must be called in a bubble.
 func New(tb testing.TB, seed uint64) *Etcd {
 	tb.Helper()
-	withoutNever()
 	e := &Etcd{
 		tb: tb, seed: seed, term: 2, accepts: make(chan *serverConn, 64), stopped: make(chan struct{}),
 	}
