@@ -46,7 +46,7 @@ func memberFaults() []fault {
 	pauseLeader := func(w *world, i int) func() {
 		resume := pause(w, i)
 		return func() {
-			w.woken = append(w.woken, member.Now())
+			w.wake()
 			resume()
 		}
 	}
@@ -90,7 +90,7 @@ func memberFaults() []fault {
 				w.etcd.Pause(i)
 			}
 			return func() {
-				w.woken = append(w.woken, member.Now())
+				w.wake()
 				for i := range 3 {
 					w.etcd.Resume(i)
 				}
@@ -120,7 +120,7 @@ func etcdFaults() []fault {
 			if w.random.IntN(2) == 0 {
 				how = (*faultproxy.Proxy).CutToClient
 			}
-			how(w.peers[fmt.Sprintf("member%d", i)])
+			w.muffle(how, w.peers[fmt.Sprintf("member%d", i)])
 			return w.healPeers, fmt.Sprintf("member %d", i)
 		}},
 		{"peers lose their connections", func(w *world, _ string) (func(), string) {
@@ -245,8 +245,12 @@ func clientFaults() []fault {
 				if err != nil || len(got.Kvs) == 0 {
 					return err
 				}
-				w.revoked[name] = append(w.revoked[name], member.Now()) // its handlers run on until it notices
-				_, err = w.client.Revoke(ctx, clientv3.LeaseID(got.Kvs[0].Lease))
+				// Its handlers run on until it notices. Without an answer it may be revoked later.
+				span := proof.Interval{From: member.Now(), To: math.MaxInt64}
+				if _, err = w.client.Revoke(ctx, clientv3.LeaseID(got.Kvs[0].Lease)); err == nil {
+					span.To = member.Now()
+				}
+				w.revoked[name] = append(w.revoked[name], span)
 				return err
 			})
 		}},
@@ -289,8 +293,35 @@ func (w *world) eachPeer(do func(*faultproxy.Proxy)) {
 	}
 }
 
+// healPeers lets etcd's members hear each other, also what was held back.
 func (w *world) healPeers() {
 	w.eachPeer(func(p *faultproxy.Proxy) { p.Heal(faultproxy.DeliverHeld) })
+	for i := range w.woken {
+		if span := &w.woken[i]; span.To+ttl >= w.muffled {
+			span.To = member.Now()
+		}
+	}
+	w.muffled = math.MaxInt64
+}
+
+// muffle has a link between etcd's members hold back what they say.
+func (w *world) muffle(how func(*faultproxy.Proxy), peer *faultproxy.Proxy) {
+	w.muffled = min(w.muffled, member.Now())
+	how(peer)
+}
+
+// wake notes that a leader goes on that was paused.
+func (w *world) wake() {
+	w.woken = append(w.woken, proof.Interval{From: member.Now(), To: member.Now()})
+}
+
+// settleRevocations notes that nothing is on its way any more.
+func (w *world) settleRevocations() {
+	for _, spans := range w.revoked {
+		for i := range spans {
+			spans[i].To = min(spans[i].To, member.Now())
+		}
+	}
 }
 
 func (w *world) healLinks(name string, held faultproxy.Held) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"net/url"
 	"slices"
@@ -39,15 +40,16 @@ type world struct {
 	story    *story
 
 	joined  int
-	noSpace []proof.Interval           // when etcd was out of space
-	left    map[string]bool            // told to leave
-	ended   map[string]bool            // left or killed
-	lacks   func(fault string) bool    // what cannot be done to this etcd
-	anchor  string                     // lives from beginning to end
-	active  map[string]*active         // faults, by what they are about
-	offline map[string]bool            // clients that cannot be expected to do anything
-	revoked map[string][]time.Duration // when a member\'s lease was, by hand
-	woken   []time.Duration            // when a leader of etcd went on that had been paused
+	noSpace []proof.Interval            // when etcd was out of space
+	left    map[string]bool             // told to leave
+	ended   map[string]bool             // left or killed
+	lacks   func(fault string) bool     // what cannot be done to this etcd
+	anchor  string                      // lives from beginning to end
+	active  map[string]*active          // faults, by what they are about
+	offline map[string]bool             // clients that cannot be expected to do anything
+	revoked map[string][]proof.Interval // when a member's lease was, by hand
+	woken   []proof.Interval            // when a leader of etcd went on that had been paused
+	muffled time.Duration               // since when a link between etcd's members holds back what they say
 }
 
 // active is a fault that has not been healed.
@@ -81,7 +83,7 @@ func newWorldOn(t *testing.T, seed uint64, start func(...etcdtest.Option) *etcdt
 		ended:  make(map[string]bool), left: make(map[string]bool), offline: make(map[string]bool),
 		active:  make(map[string]*active),
 		lacks:   func(string) bool { return false },
-		revoked: make(map[string][]time.Duration),
+		revoked: make(map[string][]proof.Interval), muffled: math.MaxInt64,
 	}
 	w.etcd = start(etcdtest.Defaults, func(cfg *embed.Config) {
 		cfg.TickMs, cfg.ElectionMs = 50, 500
@@ -214,6 +216,7 @@ func (w *world) calm() {
 	for len(w.active) > 0 {
 		w.heal(w.actives()[0])
 	}
+	w.settleRevocations()
 	w.uncontrol()
 	for name := range w.ended {
 		w.of(name).await(name+" exits", func() bool { return hasExited(w.process(name)) })

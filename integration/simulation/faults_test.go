@@ -121,7 +121,7 @@ func (r *run) revoke() {
 	if lease == 0 {
 		return
 	}
-	r.revoked[m.name] = append(r.revoked[m.name], r.now())
+	r.revoked[m.name] = append(r.revoked[m.name], proof.Interval{From: r.now(), To: r.now()})
 	r.etcd.Revoke(lease)
 	r.tellf("%s's lease is revoked by hand", m.name)
 }

@@ -45,7 +45,7 @@ type run struct {
 	joined   int
 	actors   map[string]*actor
 	story    []string
-	revoked  map[string][]time.Duration
+	revoked  map[string][]proof.Interval
 	noSpace  []proof.Interval
 
 	mu      sync.Mutex
@@ -88,7 +88,7 @@ func simulate(t *testing.T, seed uint64) (result outcome) {
 		t.Helper()
 		r := &run{
 			t: t, etcd: etcdsim.New(t, seed), random: rand.New(rand.NewPCG(seed, 1)), began: time.Now(),
-			actors: make(map[string]*actor), owner: make(map[string]string), revoked: make(map[string][]time.Duration),
+			actors: make(map[string]*actor), owner: make(map[string]string), revoked: make(map[string][]proof.Interval),
 			reports: [2]map[string][]member.Report{make(map[string][]member.Report), make(map[string][]member.Report)},
 		}
 		client, _ := r.etcd.Client()

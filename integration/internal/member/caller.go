@@ -191,7 +191,7 @@ func (c *caller) forget(partition, etag string) {
 }
 
 func (c *caller) update(ctx context.Context, partition string, held etcdstore.Ownership) {
-	sequence := c.calls.Add(1)<<16 + int64(c.chance(1<<16))
+	sequence := c.calls.Add(1)<<32 + int64(c.chance(1<<32)) // no other caller has that
 	call := Call{Do: Update, Partition: partition, Owner: held.OwnerID, ETag: held.ETag, Sequence: sequence}
 	err := c.do(call, func(*Call) error {
 		return c.store.UpdateCheckpoint(ctx, etcdstore.Checkpoint{

@@ -3,7 +3,6 @@ package proof
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/tenure-go/tenure/integration/internal/member"
 )
@@ -190,7 +189,7 @@ func (p *partition) wasRevoked(o Overlap) bool {
 	if winner.Fence < loser.Fence {
 		loser, winner = winner, loser
 	}
-	just := func(at time.Duration) bool { return at <= winner.Begin && winner.Begin <= at+p.run.TTL }
+	just := func(at Interval) bool { return at.From <= winner.Begin && winner.Begin-p.run.TTL <= at.To }
 	return slices.ContainsFunc(p.run.Revoked[loser.Member], just) || slices.ContainsFunc(p.run.Woken, just)
 }
 

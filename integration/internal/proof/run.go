@@ -19,12 +19,14 @@ type Run struct {
 	// TTL is the leases' time to live.
 	TTL time.Duration
 
-	// Revoked is when a member's lease was revoked by hand: its handlers run on until it notices, for the TTL at most.
-	Revoked map[string][]time.Duration
+	// Revoked is when a member's lease was revoked by hand: its handlers run on until it notices, for the TTL at most. The
+	// interval lasts until that was answered or, if it never was, can no longer be on its way.
+	Revoked map[string][]Interval
 
 	// Woken is when a leader of etcd went on that had been paused. Although it has a successor, it has leases revoked that
-	// were renewed with that one, of any member: what etcd 3.7.3 does in a quarter of such cases.
-	Woken []time.Duration
+	// were renewed with that one, of any member: what etcd 3.7.3 does in a quarter of such cases. The interval lasts until
+	// what it has asked of its successor can no longer be on its way.
+	Woken []Interval
 
 	// Left are members that were told to leave: they give up their leases when they do.
 	Left map[string]bool

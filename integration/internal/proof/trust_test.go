@@ -36,8 +36,8 @@ func TestTheRevokedMayComeLate(t *testing.T) {
 		}
 		return found
 	}
-	require.Empty(t, check(Run{Revoked: map[string][]time.Duration{"b": {40}}}))
-	require.Equal(t, []string{NoOverlap}, check(Run{Revoked: map[string][]time.Duration{"a": {40}}}),
+	require.Empty(t, check(Run{Revoked: map[string][]Interval{"b": {{40, 40}}}}))
+	require.Equal(t, []string{NoOverlap}, check(Run{Revoked: map[string][]Interval{"a": {{40, 40}}}}),
 		"it was not its lease")
 	require.Equal(t, []string{NoOverlap}, check(Run{}))
 }
@@ -58,7 +58,10 @@ func TestTrustThatOutlivesAnOwnershipIsSeen(t *testing.T) {
 		{Kind: member.Handled, Partition: "0", Fence: 1, Began: 10, At: 11, Trusted: 100},
 	}}
 	check := func(run Run, changes ...Change) (found []string) {
-		run.Partitions, run.Reports, run.Changes, run.TTL = []string{"0"}, reports, changes, 100
+		run.Partitions, run.Reports, run.Changes = []string{"0"}, reports, changes
+		if run.TTL == 0 {
+			run.TTL = 100
+		}
 		_, violations := Check(run)
 		for _, v := range violations {
 			if v.Check == Bounded {
@@ -69,7 +72,10 @@ func TestTrustThatOutlivesAnOwnershipIsSeen(t *testing.T) {
 	}
 	taken := []Change{owns("a", 1, 1), checkpoint("a", 2), gone(3), owns("b", 4, 50)}
 	require.Len(t, check(Run{}, taken...), 1, "its lease has ended early")
-	require.Empty(t, check(Run{Woken: []time.Duration{40}}, taken...), "a leader has gone on")
+	require.Empty(t, check(Run{Woken: []Interval{{40, 40}}}, taken...), "a leader has gone on")
+	late := []Change{owns("a", 1, 1), checkpoint("a", 2), gone(3), owns("b", 4, 99)}
+	require.Len(t, check(Run{TTL: 10, Woken: []Interval{{40, 40}}}, late...), 1, "a leader has gone on long before")
+	require.Empty(t, check(Run{TTL: 10, Woken: []Interval{{40, 95}}}, late...), "what it has said was held back")
 	require.Len(t, check(Run{}, owns("a", 1, 1), checkpoint("b", 3), gone(3), owns("b", 4, 50)), 1,
 		"the checkpoint is somebody else's")
 	require.Empty(t, check(Run{}, owns("a", 1, 1), checkpoint("a", 3), gone(3), owns("b", 4, 50)),
