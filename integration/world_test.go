@@ -303,6 +303,7 @@ func (w *world) conclude(first member.Report) {
 	w.story.found = slices.Concat(w.story.found, found, violations, more)
 	w.story.sumf("%d events, %d of them handled again; %d checkpoints written, %d answered, %d refused, %d unknown",
 		account.Events, account.Repeated, account.Checkpoints, account.Answered, account.Refused, account.Unknown)
+	w.story.sumf("%d transactions of members answered", account.Asked)
 	w.story.sumf("%d calls of the store: %d claims won, %d lost; %d checkpoints, %d refused; %d outcomes unknown; "+
 		"%d taken over, %d ended", called.Calls, called.Won, called.Lost, called.Written, called.Refused, called.Unknown,
 		called.TakenOver, called.Expired)
@@ -314,6 +315,7 @@ func (w *world) conclude(first member.Report) {
 	require.Empty(w.t, w.story.found, "%v", w.story.found)
 	w.tellAll()
 	require.Positive(w.t, account.Checkpoints)
+	require.Positive(w.t, account.Asked)
 	require.Positive(w.t, called.Won)
 	require.Positive(w.t, called.Written)
 }

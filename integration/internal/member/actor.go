@@ -79,6 +79,7 @@ func Play(parent context.Context, config *Config, stage *Stage) error {
 		defer cancel()
 		return keeper.Close(last)
 	}
+	reportTransactions(a)
 	source := func(context.Context) ([]string, error) { return PartitionIDs(config.Partitions), nil }
 	member, err := balancer.New(store, group, source, a.handler, &balancer.Options{
 		OwnerID: config.OwnerID, Weight: config.Weight, Grace: config.Grace, DrainTimeout: config.DrainTimeout,

@@ -27,6 +27,7 @@ const (
 	Vitals       Kind = "vitals"       // what the process holds
 	Calling      Kind = "calling"      // a caller makes a call
 	Called       Kind = "called"       // which has returned
+	Asked        Kind = "asked"        // a member's transaction was answered or given up
 
 	Joined   Kind = "joined"
 	Planned  Kind = "planned"
@@ -63,7 +64,8 @@ type Report struct {
 	Goroutines int    `json:"goroutines,omitempty"`
 	Heap       uint64 `json:"heap,omitempty"` // in bytes, of what is in use after a collection
 
-	Call *Call `json:"call,omitempty"`
+	Call        *Call        `json:"call,omitempty"`
+	Transaction *Transaction `json:"transaction,omitempty"`
 
 	// Outcome is what became of it, in a few words. It is empty if all went well.
 	Outcome string `json:"outcome,omitempty"`

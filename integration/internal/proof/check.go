@@ -82,6 +82,9 @@ func Check(run Run) (Account, Violations) {
 	if run.Drain > 0 {
 		all = append(all, checkDrains(run)...)
 	}
+	asked, unlinear := checkTransactions(run)
+	total.Asked = asked
+	all = append(all, unlinear...)
 	answers, violations := checkAnswers(run)
 	total.Add(answers)
 	return total, append(all, violations...)

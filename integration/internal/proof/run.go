@@ -81,6 +81,7 @@ type Account struct {
 	Unknown     int   // and those of which nobody knows whether they were applied
 	Refused     int
 	Tenures     int
+	Asked       int // members' transactions that were answered
 }
 
 // Add adds what is in b.
@@ -93,4 +94,5 @@ func (a *Account) Add(b Account) {
 	a.Unknown += b.Unknown
 	a.Refused += b.Refused
 	a.Tenures += b.Tenures
+	a.Asked += b.Asked
 }
