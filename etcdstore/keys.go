@@ -122,7 +122,7 @@ func (k keyspace) split(key string) (g Group, kd kind, name string, err error) {
 
 // unescapeSegment is the strict inverse of [url.PathEscape] on one segment that names something.
 func unescapeSegment(segment string) (string, error) {
-	if segment != "" && strings.IndexFunc(segment, isEscaped) < 0 {
+	if segment != "" && isPlain(segment) {
 		return segment, nil
 	}
 	name, err := url.PathUnescape(segment)
@@ -141,10 +141,16 @@ func unescapeSegment(segment string) (string, error) {
 	return name, nil
 }
 
-// isEscaped is false for characters that stand for themselves in every part of a URL.
-func isEscaped(r rune) bool {
-	letter := 'a' <= r && r <= 'z' || isUpperASCII(r)
-	return !letter && (r < '0' || r > '9') && !strings.ContainsRune("-_.~", r)
+// isPlain reports whether all of a segment stands for itself, in every part of a URL. Most do, and listings look at each.
+func isPlain(segment string) bool {
+	for i := range len(segment) {
+		c := segment[i]
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.' && c != '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // Fold returns the group with the ASCII letters of its names in lower case. It is the one folding rule of this
