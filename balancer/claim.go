@@ -108,12 +108,10 @@ func (w *worker) claimLost(s *slot) {
 		return // somebody else was faster
 	}
 	// A take-over may have been in between, and have claimed it again for this member.
-	for _, o := range w.store.Held(w.group) {
-		if o.PartitionID == s.id {
-			s.ownership = o
-			s.rest(time.Now())
-			return
-		}
+	if o, kept := w.held()[s.id]; kept {
+		s.ownership = o
+		s.rest(time.Now())
+		return
 	}
 	w.lose(s, "it was found to be another's", etcdstore.ErrOwnershipLost)
 }

@@ -43,7 +43,8 @@
 // before they look, its claims and checkpoints are refused, and with a new lease it takes back what nobody has taken.
 //
 // An answer is lost: requests are sent again until etcd has answered or the lease is gone. What was claimed for
-// nobody to know of it is found by its lease and released.
+// nobody to know of it is found by its lease and released. What the store has claimed again after a lapse is this
+// member's, also where the answer to an earlier claim comes after the news of it.
 //
 // etcd cannot be reached: handlers run on until trust ends, and then stop. When it is back the member has a new
 // lease, claims what it had where nobody has, and starts handlers from the checkpoints. How soon it finds out is up to

@@ -89,3 +89,61 @@ func TestALossInALapseIsFound(t *testing.T) {
 	})
 	l.tell(term)
 }
+
+// A claim is answered after its lease has gone and the store has claimed the partition again: the member handles it all
+// the same, although the answer speaks of an ownership that is over.
+func TestAnAnswerThatComesAfterATakeOver(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, etcdtest.Start(t, etcdtest.Defaults).Endpoints(), 4)
+	m := f.start("a", idleHandler)
+	first := f.await("it has all", func(s *etcdstore.Snapshot) bool { return owners(s)["a"] == 4 })
+	late := f.ids[0]
+	var trusted *trust
+	handles := func() (handled bool) {
+		m.within(func(w *worker) {
+			s := w.slots[late]
+			handled = s.phase == handling && w.trust != trusted && s.p.trust == w.trust
+		})
+		return handled
+	}
+	require.Eventually(t, handles, longEnough, 10*time.Millisecond)
+	m.within(func(w *worker) {
+		trusted = w.trust
+		w.slots[late].enter(claiming) // as it was before the answer
+	})
+	term, err := m.keeper.Term(soon(t))
+	require.NoError(t, err)
+	_, err = f.client.Revoke(soon(t), term.ID())
+	require.NoError(t, err)
+	require.Eventually(t, func() (known bool) {
+		m.within(func(w *worker) {
+			known = w.trust != nil && w.trust != trusted
+			for i := range f.ids {
+				etag := w.view.holdings.etags[i]
+				known = known && etag != "" && etag != first.Ownerships[w.view.input.Partitions[i]].ETag
+			}
+		})
+		return known
+	}, longEnough, 10*time.Millisecond)
+	m.within(func(w *worker) {
+		w.claimed(trusted, &batch{slots: []*slot{w.slots[late]}}, []etcdstore.Ownership{first.Ownerships[late]}, nil)
+		w.observe()
+	})
+	require.Eventually(t, handles, longEnough, 10*time.Millisecond)
+	m.leave()
+	require.NoError(t, m.err)
+}
+
+// within does something in the member's own goroutine, between two steps.
+func (m *testMember) within(do func(*worker)) {
+	done := make(chan struct{})
+	m.post(func(w *worker) {
+		defer close(done)
+		do(w)
+	})
+	select {
+	case <-done:
+	case <-m.done:
+		m.t.Errorf("the member has ended: %v", m.err)
+	}
+}

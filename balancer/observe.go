@@ -63,6 +63,7 @@ func (w *worker) compare() {
 	w.overlooked = false
 	s := w.view.Snapshot
 	w.findLost()
+	w.findKept()
 	if s.Controls.Partitions == nil {
 		w.growBy(w.view.input.Partitions) // somebody has deleted the list
 	}
@@ -101,6 +102,41 @@ func (w *worker) findLost() {
 			w.lose(s, "its record was deleted", etcdstore.ErrOwnershipLost)
 		}
 	}
+}
+
+// findKept finds partitions that are this member's, and that it takes to be lost: the store has claimed them again by
+// itself after a lapse, and the answer to the claim before that has come later than the news of it. Nobody would ever
+// handle them.
+func (w *worker) findKept() {
+	h := w.view.holdings
+	mine, owns := h.number[w.options.OwnerID]
+	if !owns {
+		return
+	}
+	var held map[string]etcdstore.Ownership
+	for i, owner := range h.of {
+		if owner != mine || w.at[i] != nil && w.at[i].phase != idle {
+			continue
+		}
+		if held == nil {
+			held = w.held()
+		}
+		// What the store does not hold either, nobody has claimed on purpose, and the store releases it.
+		if o, kept := held[w.view.input.Partitions[i]]; kept && o.ETag == h.etags[i] {
+			s := w.slotAt(i)
+			s.ownership = o
+			s.rest(time.Now())
+		}
+	}
+}
+
+// held returns what the store holds, by partition.
+func (w *worker) held() map[string]etcdstore.Ownership {
+	held := make(map[string]etcdstore.Ownership)
+	for _, o := range w.store.Held(w.group) {
+		held[o.PartitionID] = o
+	}
+	return held
 }
 
 // inOrder sorts slots by their partitions' ids.

@@ -43,14 +43,14 @@ func newView(s *etcdstore.Snapshot, gone []string, anew bool, before *view, now 
 	}
 	v.holdings.takeIn(s.Ownerships, gone, anew, v.input.Partitions, v.index, now)
 	v.addMembers()
-	v.addOwners()
+	v.addOwners(before)
 	v.addReserved()
 	v.addControls()
 	return v
 }
 
-// addOwners says who owns what.
-func (v *view) addOwners() {
+// addOwners says who owns what, where the view before has said so.
+func (v *view) addOwners(before *view) {
 	at := make([]int32, len(v.holdings.ids))
 	v.empty = true
 	for n, id := range v.holdings.ids {
@@ -59,7 +59,9 @@ func (v *view) addOwners() {
 			at[n], v.empty = v.memberAt[id], false
 		}
 	}
-	v.input.Owner = make([]int32, len(v.input.Partitions))
+	partitions := len(v.input.Partitions)
+	v.input.Owner = slices.Grow(before.input.Owner[:0], partitions)[:partitions]
+	v.unowned = before.unowned[:0]
 	for i, n := range v.holdings.of {
 		v.input.Owner[i] = at[n]
 		if at[n] == plan.None {

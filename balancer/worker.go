@@ -269,10 +269,7 @@ func (w *worker) wakeBy(at time.Time) {
 // trusted begins a stretch of trust. After a lapse the store has claimed again what nobody else had taken.
 func (w *worker) trusted(t *trust) {
 	w.trust, w.ttl, w.overlooked = t, t.term.TTL(), false // what was lost is found below
-	held := make(map[string]etcdstore.Ownership)
-	for _, o := range w.store.Held(w.group) {
-		held[o.PartitionID] = o
-	}
+	held := w.held()
 	for id := range held {
 		w.slot(id)
 	}

@@ -141,7 +141,7 @@ func unescapeSegment(segment string) (string, error) {
 	return name, nil
 }
 
-// isPlain reports whether all of a segment stands for itself, in every part of a URL. Most do, and listings look at each.
+// isPlain reports whether all of a segment stands for itself, in every part of a URL. Most do; listings look at all.
 func isPlain(segment string) bool {
 	for i := range len(segment) {
 		c := segment[i]
