@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/tenure-go/tenure/lease"
 )
@@ -42,7 +43,9 @@ type Presence struct {
 	group Group
 	key   string
 
-	mu       sync.Mutex // held over a change
+	// changing is held over a change, and guards what follows. A change may take as long as etcd cannot be reached, for
+	// which others wait no longer than they may.
+	changing *semaphore.Weighted
 	member   Member
 	revision int64 // of the record, as far as known
 	left     bool
@@ -70,7 +73,10 @@ func (s *Store) Join(ctx context.Context, group Group, member Member) (*Presence
 		return nil, err
 	}
 	defer leave()
-	p := &Presence{store: s, group: group, key: s.keys.key(group, kindMember, member.OwnerID), member: member}
+	p := &Presence{
+		store: s, group: group, key: s.keys.key(group, kindMember, member.OwnerID), changing: semaphore.NewWeighted(1),
+		member: member,
+	}
 	var first renewals
 	for {
 		found, err := p.onTerm(ctx, p.tryJoin)
@@ -109,8 +115,10 @@ func (p *Presence) onTerm(
 			return nil, err
 		}
 		defer release()
-		p.mu.Lock()
-		defer p.mu.Unlock()
+		if p.changing.Acquire(ctx, 1) != nil {
+			return nil, context.Cause(ctx)
+		}
+		defer p.changing.Release(1)
 		return request(ctx, term)
 	}
 	for {
@@ -147,7 +155,7 @@ func (s *Store) hasAnother(p *Presence) bool {
 }
 
 // put puts the record on a term's lease, in place of the one that the member put last or of none. It returns the record
-// that stands there instead, if another instance's does. The mutex is held.
+// that stands there instead, if another instance's does. It is changing.
 func (p *Presence) put(ctx context.Context, term *lease.Term) (*mvccpb.KeyValue, error) {
 	expected := p.revision
 	value := string(p.member.encode())
@@ -227,8 +235,10 @@ func (p *Presence) Leave(ctx context.Context) error {
 		return err
 	}
 	defer leave()
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	if p.changing.Acquire(ctx, 1) != nil {
+		return context.Cause(ctx)
+	}
+	defer p.changing.Release(1)
 	if p.left {
 		return nil
 	}
@@ -254,8 +264,10 @@ func (p *Presence) Leave(ctx context.Context) error {
 
 // takeOver moves the record to a new term's lease.
 func (p *Presence) takeOver(ctx context.Context, term *lease.Term, cause error) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	if p.changing.Acquire(ctx, 1) != nil {
+		return context.Cause(ctx)
+	}
+	defer p.changing.Release(1)
 	if p.left {
 		return nil
 	}

@@ -470,3 +470,25 @@ func TestJoinEndsWithItsStore(t *testing.T) {
 	require.NoError(t, s.Close(soon(t)))
 	require.ErrorIs(t, <-errs, ErrClosed)
 }
+
+// A member that leaves while its record is being put again, which etcd does not answer, waits no longer than it may.
+func TestALeaveWaitsNoLongerThanItMay(t *testing.T) {
+	t.Parallel()
+	d := startDistant(t)
+	p := join(t, d.Store, d.group, Member{OwnerID: "owner", Instance: "instance"})
+	before := recordAt(t, d.direct, p.key)
+	d.road.proxy.CutToClient()
+	updated := make(chan error, 1)
+	go func() { updated <- p.Update(soon(t), func(m *Member) { m.Weight = 2 }) }()
+	require.Eventually(t, func() bool {
+		return recordAt(t, d.direct, p.key).ModRevision > before.ModRevision
+	}, patience, 10*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, p.Leave(ctx), context.DeadlineExceeded)
+	require.Empty(t, updated, "the update is still under way")
+	d.road.deliver()
+	require.NoError(t, <-updated)
+	require.NoError(t, p.Leave(soon(t)))
+	require.Nil(t, recordAt(t, d.direct, p.key))
+}
