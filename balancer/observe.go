@@ -114,18 +114,30 @@ func (w *worker) findKept() {
 		return
 	}
 	var held map[string]etcdstore.Ownership
-	for i, owner := range h.of {
-		if owner != mine || w.at[i] != nil && w.at[i].phase != idle {
-			continue
+	find := func(id, etag string) {
+		if s := w.slots[id]; s != nil && s.phase != idle {
+			return
 		}
 		if held == nil {
 			held = w.held()
 		}
-		// What the store does not hold either, nobody has claimed on purpose, and the store releases it.
-		if o, kept := held[w.view.input.Partitions[i]]; kept && o.ETag == h.etags[i] {
-			s := w.slotAt(i)
-			s.ownership = o
-			s.rest(time.Now())
+		o, kept := held[id]
+		if !kept || o.ETag != etag {
+			return // nobody has claimed it on purpose, and the store releases it
+		}
+		s := w.slot(id)
+		s.ownership = o
+		s.rest(time.Now())
+		w.log.Info("the partition is this member's after all", w.fields(s, "claimed again after a lapse of trust")...)
+	}
+	for i, owner := range h.of {
+		if owner == mine {
+			find(w.view.input.Partitions[i], h.etags[i])
+		}
+	}
+	for id, stands := range h.elsewhere {
+		if stands.owner == mine {
+			find(id, stands.etag)
 		}
 	}
 }
