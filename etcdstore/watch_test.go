@@ -219,16 +219,20 @@ func TestSnapshotsDoNotChange(t *testing.T) {
 	}
 }
 
+// startRemote returns a store that reaches etcd through a proxy, and what writes there without one.
+func startRemote(t *testing.T) (*Store, *faultproxy.Proxy, *randomWrites) {
+	t.Helper()
+	random, cluster := newRand(t), etcdtest.Start(t)
+	proxy := faultproxy.New(t, cluster.Member(0).Address())
+	s := startStore(t, etcdtest.NewClient(t, []string{"http://" + proxy.Addr()}, impatient), nil, nil)
+	return s, proxy, newRandomWrites(t, random, cluster.Client(t))
+}
+
 // TestChangesAddUp keeps what a mirror says has changed, while everything changes at random and what the mirror has
 // missed is compacted at times, and compares that with its snapshots.
 func TestChangesAddUp(t *testing.T) {
 	t.Parallel()
-	random := newRand(t)
-	cluster := etcdtest.Start(t)
-	direct := cluster.Client(t)
-	proxy := faultproxy.New(t, cluster.Member(0).Address())
-	s := startStore(t, etcdtest.NewClient(t, []string{"http://" + proxy.Addr()}, impatient), nil, nil)
-	w := newRandomWrites(t, random, direct)
+	s, proxy, w := startRemote(t)
 	w.write(t)
 	m, err := s.Watch(soon(t), w.group, &WatchOptions{Checkpoints: true})
 	require.NoError(t, err)
@@ -253,16 +257,16 @@ func TestChangesAddUp(t *testing.T) {
 			for range 5 {
 				missed = w.write(t)
 			}
-			_, err := direct.Compact(soon(t), missed)
+			_, err := w.client.Compact(soon(t), missed)
 			require.NoError(t, err)
 			proxy.Heal(faultproxy.DropHeld)
 		}
 		revision := w.write(t)
-		if random.IntN(3) == 0 {
+		if w.random.IntN(3) == 0 {
 			follow()
 		}
 		if i%20 == 19 {
-			last, err := direct.Put(soon(t), w.keys.key(w.group, kindControl, "last"), strconv.FormatInt(revision, 10))
+			last, err := w.client.Put(soon(t), w.keys.key(w.group, kindControl, "last"), strconv.FormatInt(revision, 10))
 			require.NoError(t, err)
 			snapshot := awaitMirror(t, m, func(s *Snapshot) bool { return s.Revision == last.Header.Revision })
 			changes := follow()
@@ -283,13 +287,7 @@ func TestChangesAddUp(t *testing.T) {
 // TestMirrorAfterCompaction cuts a mirror off, changes the group and compacts the history that it would need.
 func TestMirrorAfterCompaction(t *testing.T) {
 	t.Parallel()
-	random := newRand(t)
-	cluster := etcdtest.Start(t)
-	direct := cluster.Client(t)
-	proxy := faultproxy.New(t, cluster.Member(0).Address())
-	far := etcdtest.NewClient(t, []string{"http://" + proxy.Addr()}, impatient)
-	s := startStore(t, far, nil, nil)
-	w := newRandomWrites(t, random, direct)
+	s, proxy, w := startRemote(t)
 	m, err := s.Watch(soon(t), w.group, &WatchOptions{Checkpoints: true})
 	require.NoError(t, err)
 	for range 5 {
@@ -298,11 +296,11 @@ func TestMirrorAfterCompaction(t *testing.T) {
 		for range 20 {
 			seen = w.write(t)
 		}
-		_, err := direct.Compact(soon(t), seen)
+		_, err := w.client.Compact(soon(t), seen)
 		require.NoError(t, err)
 		proxy.Heal(faultproxy.DropHeld)
 		snapshot := awaitMirror(t, m, func(snapshot *Snapshot) bool { return snapshot.Revision >= seen })
-		requireSame(t, snapshotAt(t, s, direct, w.group, snapshot.Revision, true), snapshot)
+		requireSame(t, snapshotAt(t, s, w.client, w.group, snapshot.Revision, true), snapshot)
 	}
 	require.NoError(t, m.Err())
 	require.GreaterOrEqual(t, metricstest.Read(t, s.Metrics())[`tenure_watch_resyncs_total{reason="lost"}`], 5)
